@@ -1,0 +1,11 @@
+//! What credits, grants, refunds and the ledger mean.
+//!
+//! Pure: no I/O, no clock, no randomness, no async, no serialisation, no SQL. Clock, ids and state come in as
+//! arguments. Called by `handler` and `sweeper`; `wire` builds its values from messages, `store` from rows.
+
+pub mod amounts;
+pub mod ids;
+pub mod ledger;
+pub mod message;
+pub mod outcome;
+pub mod rules;

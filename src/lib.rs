@@ -1,0 +1,4 @@
+//! `credits`: the queue worker for prepaid credits.
+#![forbid(unsafe_code)]
+
+pub mod domain;
