@@ -31,12 +31,13 @@ down: ## stop what `make up` started
 
 # --- check ---
 
-# Cargo prints one result line a binary; the last line here is their sum.
+# Cargo prints one result line a binary; the last line here is their sum. setpriv: if make is told to end, its
+# shell dies at once; the command behind the pipe has to hear of it to stop its services.
 .PHONY: test
 test: ## all tests, on real services
 	@cargo test --no-run
 	@mkdir -p target; status=0; \
-	$(services) with .services/test -- cargo test --no-fail-fast | tee target/test-output.txt || status=$$?; \
+	setpriv --pdeathsig TERM $(services) with .services/test -- cargo test --no-fail-fast | tee target/test-output.txt || status=$$?; \
 	awk '/^test result: / { for (i = 2; i <= NF; i++) { \
 	       if ($$i ~ /^passed/) passed += $$(i-1); \
 	       if ($$i ~ /^failed/) failed += $$(i-1); \
