@@ -122,12 +122,11 @@ impl Credits {
         within(value, scale.places()).map(Self)
     }
 
-    /// Takes what the database holds; its constraints allow at most [`MAX_SCALE`] places.
-    ///
-    /// # Errors
-    /// [`InvalidAmount`] if the stored value broke those constraints.
-    pub fn stored(value: Decimal) -> Result<Self, InvalidAmount> {
-        within(value, u32::from(MAX_SCALE)).map(Self)
+    /// Takes what the database holds, a balance of many grants included; `None` below zero.
+    #[must_use]
+    pub fn stored(value: Decimal) -> Option<Self> {
+        let exact = value.normalize();
+        (exact.is_zero() || exact.is_sign_positive()).then_some(Self(exact))
     }
 
     /// The quantity, without trailing zeros.
@@ -142,11 +141,19 @@ impl Credits {
         self.0.is_zero()
     }
 
-    /// The sum, or `None` from 1e15 on.
+    /// The sum; `None` only beyond the width of a [`Decimal`] (a single amount stays below 1e15, a sum need not).
     #[must_use]
     pub fn checked_add(self, other: Self) -> Option<Self> {
-        let sum = self.0.checked_add(other.0)?.normalize();
-        (sum < LIMIT).then_some(Self(sum))
+        let sum = self.0.checked_add(other.0)?;
+        (sum.scale() >= self.0.scale().max(other.0.scale())).then(|| Self(sum.normalize()))
+    }
+
+    /// The sum, held at `self` where [`Credits::checked_add`] has none.
+    ///
+    /// For balances: they stay below 1e19, which the database holds them to, far inside a decimal of nine places.
+    #[must_use]
+    pub fn plus(self, other: Self) -> Self {
+        self.checked_add(other).unwrap_or(self)
     }
 
     /// What is left after `other` is taken, nothing if `other` is more.
@@ -278,7 +285,7 @@ pub fn to_units(value: Decimal, places: u32) -> BigInt {
 #[must_use]
 pub fn from_units(units: &BigInt, places: u32) -> Option<Decimal> {
     let value = Decimal::try_from_i128_with_scale(units.to_i128()?, places).ok()?.normalize();
-    (value < LIMIT && !(value.is_sign_negative() && !value.is_zero())).then_some(value)
+    (value < LIMIT && (value.is_zero() || value.is_sign_positive())).then_some(value)
 }
 
 /// Ten to the `exponent`.

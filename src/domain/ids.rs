@@ -112,6 +112,32 @@ id!(
     Actor
 );
 
+impl Actor {
+    /// Who takes back and gives again as refunds demand.
+    #[must_use]
+    pub fn refund() -> Self {
+        Self("worker:refund".into())
+    }
+
+    /// Who writes activations and expiries.
+    #[must_use]
+    pub fn schedule() -> Self {
+        Self("worker:schedule".into())
+    }
+
+    /// Who takes back what a link showed to be one grant too many.
+    #[must_use]
+    pub fn merge() -> Self {
+        Self("worker:merge".into())
+    }
+
+    /// Who grants by a rule.
+    #[must_use]
+    pub fn rule(name: &RuleName) -> Self {
+        Self(format!("rule:{name}").into())
+    }
+}
+
 /// One block of credits. Derived from its cause, so the same message always names the same grant.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct GrantId(pub Uuid);

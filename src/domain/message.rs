@@ -4,6 +4,7 @@
 //! empty here: absent and `null` are the same.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
 
 use chrono::{DateTime, Utc};
 
@@ -31,6 +32,12 @@ pub const FINGERPRINT_VERSION: i16 = 1;
 /// SHA-256 over a message's type and known fields in normal form, under [`FINGERPRINT_VERSION`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Fingerprint(pub [u8; 32]);
+
+impl fmt::Display for Fingerprint {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.iter().try_for_each(|byte| write!(f, "{byte:02x}"))
+    }
+}
 
 /// A decoded message.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -98,10 +105,7 @@ impl Content {
     #[must_use]
     pub fn message_type(&self) -> MessageType {
         match self {
-            Self::Purchase(Statement::Payment(_)) => MessageType::PaymentSucceeded,
-            Self::Purchase(Statement::Invoice(_)) => MessageType::InvoiceIssued,
-            Self::Purchase(Statement::Refund(_)) => MessageType::Refund,
-            Self::Purchase(Statement::Link(_)) => MessageType::PurchaseLinked,
+            Self::Purchase(statement) => statement.message_type(),
             Self::Signup(_) => MessageType::Signup,
         }
     }
@@ -300,6 +304,17 @@ pub struct Signup {
 }
 
 impl Statement {
+    /// The type that carries this statement.
+    #[must_use]
+    pub fn message_type(&self) -> MessageType {
+        match self {
+            Self::Payment(_) => MessageType::PaymentSucceeded,
+            Self::Invoice(_) => MessageType::InvoiceIssued,
+            Self::Refund(_) => MessageType::Refund,
+            Self::Link(_) => MessageType::PurchaseLinked,
+        }
+    }
+
     /// Every name that the message mentions, a refund's own included: what has to be locked for it.
     #[must_use]
     pub fn names(&self) -> BTreeSet<Name> {

@@ -3,9 +3,16 @@
 //! Pure: no I/O, no clock, no randomness, no async, no serialisation, no SQL. Clock, ids and state come in as
 //! arguments. Called by `handler` and `sweeper`; `wire` builds its values from messages, `store` from rows.
 
+pub mod account;
 pub mod amounts;
+pub mod books;
+pub mod facts;
+pub mod groups;
 pub mod ids;
 pub mod ledger;
 pub mod message;
 pub mod outcome;
+pub mod purchase;
 pub mod rules;
+mod signup;
+pub mod target;

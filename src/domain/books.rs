@@ -1,0 +1,433 @@
+//! Takes messages, one after the other, and says what each changes.
+//!
+//! [`Books`] holds the part of the world that a batch of messages touches: message keys, names, purchases, accounts
+//! and claims of identities. `store` loads that part under its locks and writes [`Changes`] back; a test may start
+//! from empty books and never load anything, since the rules are the same.
+//!
+//! Taking messages in one batch gives the same as taking them one at a time. Pure: the clock is an argument.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+
+use uuid::Uuid;
+
+use super::account::{Account, Grant, Why};
+use super::facts::{Contradiction, Facts, Kept};
+use super::groups::{Regrouped, regroup};
+use super::ids::{Actor, CustomerId, GrantId, Identity, InboxId, PurchaseId, Reason, RuleName};
+use super::ledger::Entry;
+use super::message::{Content, Fingerprint, Message, MessageKey, Name, Statement, Timestamp};
+use super::outcome::{Outcome, RefusalCode};
+use super::purchase::{Decision, Gift, GrantingFact, Standing, Told, Verdict, Wanted, decide, tell, wanted};
+use super::rules::Rules;
+
+/// A message key that is taken, and by which content.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct TakenKey {
+    /// The message that holds it.
+    pub inbox_id: InboxId,
+    /// Its content.
+    pub fingerprint: Fingerprint,
+}
+
+/// One purchase: its messages, what was decided, and which messages still wait.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Purchase {
+    /// Which one.
+    pub id: PurchaseId,
+    /// Its kept messages, in order of arrival.
+    pub kept: Vec<Kept>,
+    /// What was decided of its lines.
+    pub decided: Vec<Decision>,
+    /// The messages whose last outcome is `waiting`.
+    pub waiting: BTreeSet<InboxId>,
+}
+
+/// What became of one message.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Record {
+    /// Which message.
+    pub inbox_id: InboxId,
+    /// What became of it.
+    pub outcome: Outcome,
+    /// Why it was refused, if it was.
+    pub code: Option<RefusalCode>,
+    /// In words: rule, arithmetic, what is missing, both sides of a conflict.
+    pub reason: String,
+    /// The entries that came of it: places in [`Changes::entries`].
+    pub entries: Vec<usize>,
+}
+
+/// What a batch changed.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Changes {
+    /// New lines of the ledger, in order.
+    pub entries: Vec<Entry>,
+    /// What became of messages that came earlier: waiting ones that took effect, refunds that became conflicts.
+    pub earlier: Vec<Record>,
+    /// Names that are new or belong to another purchase than before.
+    pub names: BTreeSet<Name>,
+    /// Purchases that are new, changed, or gone (joined to another one).
+    pub purchases: BTreeSet<PurchaseId>,
+    /// Grants that are new or changed, and whose they are.
+    pub grants: BTreeMap<GrantId, CustomerId>,
+    /// Accounts that were settled or changed.
+    pub accounts: BTreeSet<CustomerId>,
+    /// Identities that were claimed.
+    pub claims: BTreeSet<(RuleName, Identity)>,
+    /// Keys of refunds that became conflicts.
+    pub released: BTreeSet<MessageKey>,
+}
+
+/// What has to be loaded and locked before a message can be taken.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Needs {
+    /// Every name it mentions.
+    pub names: BTreeSet<Name>,
+    /// Every customer it mentions.
+    pub customers: BTreeSet<CustomerId>,
+    /// Grants that it could make apart from any purchase.
+    pub grants: BTreeSet<GrantId>,
+    /// Identities that it could claim.
+    pub identities: BTreeSet<(RuleName, Identity)>,
+}
+
+/// Says what `message` needs.
+#[must_use]
+pub fn needs(message: &Message, rules: &Rules) -> Needs {
+    match &message.content {
+        Content::Purchase(statement) => Needs {
+            names: statement.names(),
+            customers: statement.customer().cloned().into_iter().collect(),
+            ..Needs::default()
+        },
+        Content::Signup(signup) => super::signup::needs(signup, rules),
+    }
+}
+
+/// The part of the world that a batch touches.
+#[derive(Debug, Clone)]
+pub struct Books<'r> {
+    /// The rules in force.
+    pub rules: &'r Rules,
+    /// The database's clock, read after the accounts were locked.
+    pub clock: Timestamp,
+    /// Keys that are taken.
+    pub keys: HashMap<MessageKey, TakenKey>,
+    /// Which purchase a name belongs to.
+    pub names: HashMap<Name, PurchaseId>,
+    /// The purchases that the names belong to.
+    pub purchases: HashMap<PurchaseId, Purchase>,
+    /// The accounts of every customer that a message or a purchase names.
+    pub accounts: HashMap<CustomerId, Account>,
+    /// Who claimed an identity, per rule.
+    pub claims: HashMap<(RuleName, Identity), CustomerId>,
+    /// What was changed since they were loaded.
+    pub changes: Changes,
+}
+
+impl<'r> Books<'r> {
+    /// Empty books.
+    #[must_use]
+    pub fn new(rules: &'r Rules, clock: Timestamp) -> Self {
+        Self {
+            rules,
+            clock,
+            keys: HashMap::new(),
+            names: HashMap::new(),
+            purchases: HashMap::new(),
+            accounts: HashMap::new(),
+            claims: HashMap::new(),
+            changes: Changes::default(),
+        }
+    }
+
+    /// Takes one message; `inbox_id` is its row if it is kept, greater than that of every earlier message.
+    ///
+    /// A refused message leaves no trace here. Of a repeated one the record names the first.
+    pub fn take(&mut self, inbox_id: InboxId, message: Message) -> Record {
+        let key = message.key.clone();
+        if let Some(taken) = self.keys.get(&key) {
+            return repeated(*taken, inbox_id, message.fingerprint);
+        }
+        let fingerprint = message.fingerprint;
+        let record = match message.content {
+            Content::Signup(signup) => self.take_signup(inbox_id, &message.key, message.time, &signup),
+            Content::Purchase(statement) => {
+                let kept = Kept { inbox_id, key: message.key, time: message.time, statement };
+                self.take_statement(&kept)
+            }
+        };
+        if record.outcome != Outcome::DeadLettered {
+            self.keys.insert(key, TakenKey { inbox_id, fingerprint });
+        }
+        record
+    }
+
+    fn take_statement(&mut self, kept: &Kept) -> Record {
+        let ids: BTreeSet<PurchaseId> =
+            kept.statement.names().iter().filter_map(|name| self.names.get(name).copied()).collect();
+        let before: Vec<&Purchase> = ids.iter().filter_map(|id| self.purchases.get(id)).collect();
+        let mut messages: Vec<Kept> = before.iter().flat_map(|purchase| purchase.kept.iter().cloned()).collect();
+        messages.sort_by_key(|kept| kept.inbox_id);
+        let united = Facts::unite(&messages).and_then(|mut facts| facts.add(kept).map(|new| (facts, new)));
+        match united {
+            Ok((facts, new)) => {
+                messages.push(kept.clone());
+                let id = ids.first().copied().unwrap_or(PurchaseId(kept.inbox_id.0));
+                let purchase = self.join(id, &ids, messages, &facts);
+                if new || ids.len() > 1 { self.evaluate(purchase, &facts, kept) } else { self.repeat(purchase, kept) }
+            }
+            Err(_) => match regroup(&messages, kept) {
+                Ok(regrouped) => self.rearrange(&ids, regrouped, kept),
+                Err(why) => refused(kept.inbox_id, RefusalCode::FactConflict, why.to_string()),
+            },
+        }
+    }
+
+    /// Makes one purchase of those in `ids` and the new message.
+    fn join(&mut self, id: PurchaseId, ids: &BTreeSet<PurchaseId>, kept: Vec<Kept>, facts: &Facts) -> Purchase {
+        let mut joined = Purchase { id, kept, decided: Vec::new(), waiting: BTreeSet::new() };
+        for old in ids {
+            if let Some(purchase) = self.purchases.remove(old) {
+                joined.decided.extend(purchase.decided);
+                joined.waiting.extend(purchase.waiting);
+            }
+        }
+        if ids.len() > 1 {
+            self.moved(&joined.decided);
+        }
+        self.changes.purchases.extend(ids.iter().copied().chain([id]));
+        self.name(id, &facts.names);
+        joined
+    }
+
+    /// Notes that grants belong to another purchase than before.
+    fn moved(&mut self, decided: &[Decision]) {
+        for gift in gifts(decided) {
+            let held = self.accounts.get(&gift.terms.customer_id);
+            if held.is_some_and(|account| account.grants.contains_key(&gift.terms.grant_id)) {
+                self.changes.grants.insert(gift.terms.grant_id, gift.terms.customer_id.clone());
+            }
+        }
+    }
+
+    fn name(&mut self, id: PurchaseId, names: &BTreeSet<Name>) {
+        for name in names {
+            if self.names.get(name) != Some(&id) {
+                self.names.insert(name.clone(), id);
+                self.changes.names.insert(name.clone());
+            }
+        }
+    }
+
+    fn repeat(&mut self, purchase: Purchase, kept: &Kept) -> Record {
+        self.purchases.insert(purchase.id, purchase);
+        let what = kept.statement.message_type().name();
+        record(kept.inbox_id, Outcome::Duplicate, format!("this {what} adds nothing to what is known"), Vec::new())
+    }
+
+    /// A refund became the conflict: purchases that it alone held together come apart.
+    fn rearrange(&mut self, ids: &BTreeSet<PurchaseId>, regrouped: Regrouped, new: &Kept) -> Record {
+        let old: Vec<Purchase> = ids.iter().filter_map(|id| self.purchases.remove(id)).collect();
+        self.changes.purchases.extend(ids.iter().copied());
+        for (kept, why) in regrouped.released {
+            self.release(&kept, &why);
+        }
+        let mut free = ids.clone();
+        let mut result = None;
+        for messages in regrouped.purchases {
+            let Ok(facts) = Facts::unite(&messages) else { continue };
+            let purchase = part_of(&old, messages, &facts, &mut free);
+            self.changes.purchases.insert(purchase.id);
+            self.name(purchase.id, &facts.names);
+            self.moved(&purchase.decided);
+            let holds_new = purchase.kept.iter().any(|kept| kept.inbox_id == new.inbox_id);
+            let record = self.evaluate(purchase, &facts, new);
+            if holds_new {
+                result = Some(record);
+            }
+        }
+        result.unwrap_or_else(|| record(new.inbox_id, Outcome::Applied, String::new(), Vec::new()))
+    }
+
+    fn release(&mut self, kept: &Kept, why: &Contradiction) {
+        self.keys.remove(&kept.key);
+        self.changes.released.insert(kept.key.clone());
+        self.changes.earlier.push(refused(kept.inbox_id, RefusalCode::FactConflict, why.to_string()));
+        for name in kept.statement.names() {
+            self.names.remove(&name);
+            self.changes.names.insert(name);
+        }
+    }
+
+    /// Brings the grants of a purchase to what its facts demand, and says what became of `new` and of those waiting.
+    ///
+    /// A refund that waited takes effect as if it came now, one after the other, each the cause of its own entries.
+    fn evaluate(&mut self, mut purchase: Purchase, facts: &Facts, new: &Kept) -> Record {
+        let late: Vec<Kept> = purchase
+            .kept
+            .iter()
+            .filter(|kept| purchase.waiting.contains(&kept.inbox_id) && kept.refund_id().is_some())
+            .cloned()
+            .collect();
+        let mut caused: HashMap<InboxId, Vec<usize>> = HashMap::new();
+        for step in 0..=late.len() {
+            let (because, effective) = match step.checked_sub(1).and_then(|at| late.get(at)) {
+                None => (new, late.as_slice()),
+                Some(refund) => (refund, late.get(step..).unwrap_or_default()),
+            };
+            let first = self.changes.entries.len();
+            let known = without(&purchase.kept, effective, facts);
+            self.bring(&mut purchase.decided, &known, because);
+            caused.entry(because.inbox_id).or_default().extend(first..self.changes.entries.len());
+        }
+        self.tell_all(purchase, facts, new, &mut caused)
+    }
+
+    fn bring(&mut self, decided: &mut Vec<Decision>, facts: &Facts, because: &Kept) {
+        let (new, _) = decide(facts, decided, self.rules);
+        decided.extend(new);
+        for want in wanted(facts, decided) {
+            self.bring_grant(&want, because);
+        }
+    }
+
+    fn bring_grant(&mut self, want: &Wanted<'_>, because: &Kept) {
+        let Gift { terms, scale, origin } = want.gift;
+        let surplus = matches!(want.standing, Standing::Surplus(_));
+        let account = self.accounts.entry(terms.customer_id.clone()).or_insert_with_key(|id| Account::new(id.clone()));
+        let now = account.now(self.clock);
+        match account.grants.get(&terms.grant_id) {
+            None if want.standing != Standing::Due => return,
+            Some(grant) if grant.asked == want.target && grant.surplus == surplus => return,
+            None | Some(_) => {}
+        }
+        let entries = &mut self.changes.entries;
+        account.settle(now, entries);
+        self.changes.accounts.insert(terms.customer_id.clone());
+        let was_surplus = account.grants.get(&terms.grant_id).is_some_and(|grant| grant.surplus);
+        if !account.grants.contains_key(&terms.grant_id) {
+            account.grant(Grant::new(terms.clone(), *scale, Some(origin.clone()), now), now, entries);
+        }
+        let why = why(want, because, surplus || was_surplus);
+        account.bring_to(terms.grant_id, want.target, why, now, entries);
+        if let Some(grant) = account.grants.get_mut(&terms.grant_id) {
+            grant.surplus = surplus;
+        }
+        note_grants(&mut self.changes, account);
+        self.changes.grants.insert(terms.grant_id, terms.customer_id.clone());
+    }
+
+    fn tell_all(
+        &mut self,
+        mut purchase: Purchase,
+        facts: &Facts,
+        new: &Kept,
+        caused: &mut HashMap<InboxId, Vec<usize>>,
+    ) -> Record {
+        let (_, undecided) = decide(facts, &purchase.decided, self.rules);
+        let wanted = wanted(facts, &purchase.decided);
+        let mut result = None;
+        for kept in &purchase.kept {
+            let is_new = kept.inbox_id == new.inbox_id;
+            if !is_new && !purchase.waiting.contains(&kept.inbox_id) {
+                continue;
+            }
+            let told = tell(&kept.statement, facts, &purchase.decided, &wanted, &undecided);
+            let waits = matches!(told, Told::Waiting(_));
+            let record = told_record(kept.inbox_id, told, caused.remove(&kept.inbox_id).unwrap_or_default());
+            if waits {
+                purchase.waiting.insert(kept.inbox_id);
+            } else {
+                purchase.waiting.remove(&kept.inbox_id);
+            }
+            match (is_new, waits) {
+                (true, _) => result = Some(record),
+                (false, false) => self.changes.earlier.push(record),
+                (false, true) => {}
+            }
+        }
+        self.purchases.insert(purchase.id, purchase);
+        // Where the new message stands in another purchase, what it caused here is told there.
+        result.unwrap_or_else(|| record(new.inbox_id, Outcome::Applied, String::new(), Vec::new()))
+    }
+}
+
+/// Notes every grant of `account` that settling or a command changed: those that an entry of this batch names.
+pub(super) fn note_grants(changes: &mut Changes, account: &Account) {
+    let mine = changes.entries.iter().rev().take_while(|entry| entry.customer_id == account.customer_id);
+    let touched: Vec<GrantId> = mine.filter_map(|entry| entry.grant.map(|grant| grant.grant_id)).collect();
+    for grant_id in touched {
+        changes.grants.insert(grant_id, account.customer_id.clone());
+    }
+}
+
+/// The facts without `late` messages; the facts as they are if there are none.
+fn without<'a>(kept: &[Kept], late: &[Kept], facts: &'a Facts) -> std::borrow::Cow<'a, Facts> {
+    use std::borrow::Cow;
+    if late.is_empty() {
+        return Cow::Borrowed(facts);
+    }
+    let is_late = |message: &Kept| late.iter().any(|late| late.inbox_id == message.inbox_id);
+    // A part of a set without contradictions has none.
+    Facts::unite(kept.iter().filter(|message| !is_late(message))).map_or(Cow::Borrowed(facts), Cow::Owned)
+}
+
+fn why(want: &Wanted<'_>, because: &Kept, merge: bool) -> Why {
+    let words = match &because.statement {
+        Statement::Refund(refund) if !merge => format!("refund {}: {}", refund.refund_id, want.words),
+        _ => want.words.clone(),
+    };
+    let actor = if merge { Actor::merge() } else { Actor::refund() };
+    Why { actor, reason: Some(Reason::cut(&words)), cause: because.cause() }
+}
+
+/// The grants that `decided` gives.
+pub fn gifts(decided: &[Decision]) -> impl Iterator<Item = &Gift> {
+    decided.iter().filter_map(|decision| match &decision.verdict {
+        Verdict::Gift(gift) => Some(gift.as_ref()),
+        Verdict::NoRule | Verdict::Zero(_) | Verdict::TooMuch(_) => None,
+    })
+}
+
+/// The purchase that `messages` make, with what the old ones had decided of it.
+fn part_of(old: &[Purchase], messages: Vec<Kept>, facts: &Facts, free: &mut BTreeSet<PurchaseId>) -> Purchase {
+    let first = messages.first().map_or(InboxId(Uuid::nil()), |kept| kept.inbox_id);
+    let home = old.iter().find(|purchase| purchase.kept.iter().any(|kept| kept.inbox_id == first));
+    let id = home
+        .filter(|purchase| free.remove(&purchase.id))
+        .map_or_else(|| PurchaseId(Uuid::new_v5(&first.0, b"purchase")), |purchase| purchase.id);
+    let mine = |fact: &GrantingFact| match fact {
+        GrantingFact::Invoice(id) => facts.names.contains(&Name::Invoice(id.clone())),
+        GrantingFact::Payment(id) => facts.names.contains(&Name::Payment(id.clone())),
+    };
+    let decided = old.iter().flat_map(|purchase| &purchase.decided).filter(|decision| mine(&decision.fact));
+    let waiting = old.iter().flat_map(|purchase| &purchase.waiting);
+    let waiting = waiting.filter(|waiting| messages.iter().any(|kept| kept.inbox_id == **waiting));
+    Purchase { id, decided: decided.cloned().collect(), waiting: waiting.copied().collect(), kept: messages }
+}
+
+fn repeated(taken: TakenKey, inbox_id: InboxId, fingerprint: Fingerprint) -> Record {
+    if taken.fingerprint == fingerprint {
+        return record(taken.inbox_id, Outcome::Duplicate, "this message was taken before".into(), Vec::new());
+    }
+    let kept = taken.fingerprint;
+    let reason = format!("this id was taken with another content: fingerprint {kept} is kept, {fingerprint} came");
+    refused(inbox_id, RefusalCode::IdempotencyConflict, reason)
+}
+
+pub(super) fn record(inbox_id: InboxId, outcome: Outcome, reason: String, entries: Vec<usize>) -> Record {
+    Record { inbox_id, outcome, code: None, reason, entries }
+}
+
+fn refused(inbox_id: InboxId, code: RefusalCode, reason: String) -> Record {
+    Record { inbox_id, outcome: Outcome::DeadLettered, code: Some(code), reason, entries: Vec::new() }
+}
+
+fn told_record(inbox_id: InboxId, told: Told, entries: Vec<usize>) -> Record {
+    match told {
+        Told::Applied(words) => record(inbox_id, Outcome::Applied, words, entries),
+        Told::Ignored(words) => record(inbox_id, Outcome::Ignored, words, entries),
+        Told::Waiting(words) => record(inbox_id, Outcome::Waiting, words, entries),
+    }
+}

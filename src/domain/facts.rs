@@ -1,0 +1,357 @@
+//! The facts of one purchase: the union of everything that its messages state.
+//!
+//! Lists of names are united; any other field with two present, different values contradicts, except
+//! `payment_method`, `number` and `reason`, where the first kept stays. A message's `time` and its own metadata are
+//! no part of a fact. Built anew from the kept messages whenever one is added: there is no second copy to go stale.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt::Display;
+
+use super::amounts::{Currency, Money};
+use super::ids::{Alias, CustomerId, InboxId, InvoiceId, PaymentId, PriceId, RefundId};
+use super::ledger::Cause;
+use super::message::{Invoice, Lines, Link, MessageKey, Name, Payment, Refund, RefundStatus, Statement, Timestamp};
+
+/// One message that is kept, with what it states about a purchase.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Kept {
+    /// Its row in the inbox: later messages have greater ones.
+    pub inbox_id: InboxId,
+    /// Its name.
+    pub key: MessageKey,
+    /// When the event happened.
+    pub time: Timestamp,
+    /// What it states.
+    pub statement: Statement,
+}
+
+impl Kept {
+    /// The message as the cause of an entry.
+    #[must_use]
+    pub fn cause(&self) -> Cause {
+        let kind = self.statement.message_type().name();
+        Cause { source: self.key.source.clone(), id: self.key.id.clone(), kind: kind.into() }
+    }
+
+    /// The refund it states, if it states one.
+    #[must_use]
+    pub fn refund_id(&self) -> Option<&RefundId> {
+        match &self.statement {
+            Statement::Refund(refund) => Some(&refund.refund_id),
+            Statement::Payment(_) | Statement::Invoice(_) | Statement::Link(_) => None,
+        }
+    }
+}
+
+/// Two messages that cannot both be true of one purchase.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{field}: {kept}{} contradicts {given}", by(kept_by.as_ref()))]
+pub struct Contradiction {
+    /// What is stated twice, such as `payment pi_1: amount`.
+    pub field: String,
+    /// What is kept.
+    pub kept: String,
+    /// What the other message says.
+    pub given: String,
+    /// The message that stated what is kept, where one alone did.
+    pub kept_by: Option<MessageKey>,
+}
+
+fn by(key: Option<&MessageKey>) -> String {
+    key.map_or_else(String::new, |key| format!(" (message {} of {})", key.id, key.source))
+}
+
+/// A value and the message that stated it first.
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct Stated<T> {
+    value: T,
+    by: MessageKey,
+}
+
+/// States `value` in `slot`: whether that is new, or the contradiction to what stands there.
+fn state<T: PartialEq + Clone>(
+    slot: &mut Option<Stated<T>>,
+    value: &T,
+    by: &MessageKey,
+    field: impl Fn() -> String,
+    show: impl Fn(&T) -> String,
+) -> Result<bool, Contradiction> {
+    match slot {
+        None => {
+            *slot = Some(Stated { value: value.clone(), by: by.clone() });
+            Ok(true)
+        }
+        Some(kept) if kept.value == *value => Ok(false),
+        Some(kept) => Err(Contradiction {
+            field: field(),
+            kept: show(&kept.value),
+            given: show(value),
+            kept_by: Some(kept.by.clone()),
+        }),
+    }
+}
+
+fn shown<T: Display>(value: &T) -> String {
+    value.to_string()
+}
+
+fn money(value: &Money) -> String {
+    format!("{value} {}", value.currency())
+}
+
+fn lines(value: &Lines) -> String {
+    let line = |(price, line): (&PriceId, &super::message::Line)| {
+        format!("{price} × {} for {}", line.quantity, money(&line.amount))
+    };
+    value.0.iter().map(line).collect::<Vec<_>>().join(", ")
+}
+
+/// A payment, as far as it is known.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct PaymentFact {
+    amount: Option<Stated<Money>>,
+    invoice_id: Option<InvoiceId>,
+    aliases: BTreeSet<Alias>,
+    has_lines: bool,
+    has_method: bool,
+    first: Option<First>,
+}
+
+/// An invoice, as far as it is known.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct InvoiceFact {
+    total: Option<Stated<Money>>,
+    payment_ids: BTreeSet<PaymentId>,
+    aliases: BTreeSet<Alias>,
+    has_lines: bool,
+    has_number: bool,
+    first: Option<First>,
+}
+
+/// A refund, as far as it is known.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct RefundFact {
+    amount: Option<Stated<Money>>,
+    payment_id: Option<Stated<PaymentId>>,
+    invoice_id: Option<Stated<InvoiceId>>,
+    customer_id: Option<Stated<CustomerId>>,
+    lines: Option<Stated<BTreeMap<PriceId, Money>>>,
+    aliases: BTreeSet<Alias>,
+    statuses: Vec<RefundStatus>,
+    has_reason: bool,
+}
+
+/// The first kept message that states a fact: its `time` dates a grant, and it is the grant's cause.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct First {
+    /// When the event happened.
+    pub time: Timestamp,
+    /// The message.
+    pub cause: Cause,
+}
+
+impl PaymentFact {
+    /// What was paid.
+    #[must_use]
+    pub fn amount(&self) -> Option<Money> {
+        self.amount.as_ref().map(|stated| stated.value)
+    }
+
+    /// The first message that states it.
+    #[must_use]
+    pub fn first(&self) -> Option<&First> {
+        self.first.as_ref()
+    }
+}
+
+impl InvoiceFact {
+    /// What is owed.
+    #[must_use]
+    pub fn total(&self) -> Option<Money> {
+        self.total.as_ref().map(|stated| stated.value)
+    }
+
+    /// The first message that states it.
+    #[must_use]
+    pub fn first(&self) -> Option<&First> {
+        self.first.as_ref()
+    }
+}
+
+impl RefundFact {
+    /// What goes back.
+    #[must_use]
+    pub fn amount(&self) -> Option<Money> {
+        self.amount.as_ref().map(|stated| stated.value)
+    }
+
+    /// Money per price, where the refund names lines.
+    #[must_use]
+    pub fn lines(&self) -> Option<&BTreeMap<PriceId, Money>> {
+        self.lines.as_ref().map(|stated| &stated.value)
+    }
+
+    /// The status that counts: of those seen, the highest in rank.
+    #[must_use]
+    pub fn status(&self) -> RefundStatus {
+        self.statuses.iter().copied().max_by_key(|status| status.rank()).unwrap_or(RefundStatus::Pending)
+    }
+}
+
+/// Everything known of one purchase.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Facts {
+    customer: Option<Stated<CustomerId>>,
+    currency: Option<Stated<Currency>>,
+    invoice_name: Option<Stated<InvoiceId>>,
+    lines: Option<Stated<Lines>>,
+    /// Known payments.
+    pub payments: BTreeMap<PaymentId, PaymentFact>,
+    /// The invoice, once a message states it (its name alone may be known before).
+    pub invoice: Option<InvoiceFact>,
+    /// Known refunds.
+    pub refunds: BTreeMap<RefundId, RefundFact>,
+    /// Every name that its messages mention.
+    pub names: BTreeSet<Name>,
+    /// Whether a payment or a link (not only a refund) names an invoice.
+    invoice_is_linked: bool,
+}
+
+impl Facts {
+    /// Unites what `kept` messages of one purchase state.
+    ///
+    /// # Errors
+    /// [`Contradiction`], naming both sides, if they cannot all be true.
+    pub fn unite<'a>(kept: impl IntoIterator<Item = &'a Kept>) -> Result<Self, Contradiction> {
+        let mut facts = Self::default();
+        for message in kept {
+            facts.add(message)?;
+        }
+        Ok(facts)
+    }
+
+    /// Whose purchase it is, once a message says so.
+    #[must_use]
+    pub fn customer(&self) -> Option<&CustomerId> {
+        self.customer.as_ref().map(|stated| &stated.value)
+    }
+
+    /// What was sold, once a payment or the invoice says so.
+    #[must_use]
+    pub fn lines(&self) -> Option<&Lines> {
+        self.lines.as_ref().map(|stated| &stated.value)
+    }
+
+    /// The one invoice's name, seen or not.
+    #[must_use]
+    pub fn invoice_name(&self) -> Option<&InvoiceId> {
+        self.invoice_name.as_ref().map(|stated| &stated.value)
+    }
+
+    /// Whether payments or links name an invoice: an `in-full` purchase waits for it.
+    #[must_use]
+    pub fn names_an_invoice(&self) -> bool {
+        self.invoice_is_linked
+    }
+
+    /// Adds what one more message states: whether any value, name or refund status of it is new.
+    ///
+    /// # Errors
+    /// [`Contradiction`]; the facts are then half-way and of no more use.
+    pub fn add(&mut self, kept: &Kept) -> Result<bool, Contradiction> {
+        let key = &kept.key;
+        if let Some(customer) = kept.statement.customer() {
+            state(&mut self.customer, customer, key, || "customer".into(), shown)?;
+        }
+        if let Some(currency) = kept.statement.currency() {
+            state(&mut self.currency, &currency, key, || "currency".into(), shown)?;
+        }
+        let mut linked = false;
+        for name in kept.statement.names() {
+            if let Name::Invoice(invoice) = &name {
+                state(&mut self.invoice_name, invoice, key, || "invoice of the purchase".into(), shown)?;
+                self.invoice_is_linked |= !matches!(kept.statement, Statement::Refund(_));
+            }
+            linked |= self.names.insert(name);
+        }
+        if let Some(sold) = kept.statement.lines() {
+            state(&mut self.lines, sold, key, || "lines".into(), lines)?;
+        }
+        Ok(match &kept.statement {
+            Statement::Payment(payment) => self.add_payment(payment, kept)?,
+            Statement::Invoice(invoice) => self.add_invoice(invoice, kept)?,
+            Statement::Refund(refund) => self.add_refund(refund, key)?,
+            Statement::Link(Link { .. }) => linked,
+        })
+    }
+
+    fn add_payment(&mut self, payment: &Payment, kept: &Kept) -> Result<bool, Contradiction> {
+        let id = &payment.payment_id;
+        let fact = self.payments.entry(id.clone()).or_default();
+        fact.first.get_or_insert_with(|| First { time: kept.time, cause: kept.cause() });
+        let mut new = state(&mut fact.amount, &payment.amount, &kept.key, || format!("payment {id}: amount"), money)?;
+        // The purchase has one invoice name, so a second value here has contradicted above.
+        new |= payment.invoice_id.is_some() && fact.invoice_id.is_none();
+        fact.invoice_id = fact.invoice_id.take().or_else(|| payment.invoice_id.clone());
+        for alias in &payment.aliases {
+            new |= fact.aliases.insert(alias.clone());
+        }
+        new |= turned_on(&mut fact.has_lines, payment.lines.is_some());
+        new |= turned_on(&mut fact.has_method, payment.payment_method.is_some());
+        Ok(new)
+    }
+
+    fn add_invoice(&mut self, invoice: &Invoice, kept: &Kept) -> Result<bool, Contradiction> {
+        let id = &invoice.invoice_id;
+        let fact = self.invoice.get_or_insert_default();
+        fact.first.get_or_insert_with(|| First { time: kept.time, cause: kept.cause() });
+        let mut new = state(&mut fact.total, &invoice.total, &kept.key, || format!("invoice {id}: total"), money)?;
+        for payment in &invoice.payment_ids {
+            new |= fact.payment_ids.insert(payment.clone());
+        }
+        for alias in &invoice.aliases {
+            new |= fact.aliases.insert(alias.clone());
+        }
+        new |= turned_on(&mut fact.has_lines, invoice.lines.is_some());
+        new |= turned_on(&mut fact.has_number, invoice.number.is_some());
+        Ok(new)
+    }
+
+    fn add_refund(&mut self, refund: &Refund, key: &MessageKey) -> Result<bool, Contradiction> {
+        let id = &refund.refund_id;
+        let fact = self.refunds.entry(id.clone()).or_default();
+        let of = |field: &str| format!("refund {id}: {field}");
+        let mut new = state(&mut fact.amount, &refund.amount, key, || of("amount"), money)?;
+        if let Some(payment) = &refund.payment_id {
+            new |= state(&mut fact.payment_id, payment, key, || of("payment_id"), shown)?;
+        }
+        if let Some(invoice) = &refund.invoice_id {
+            new |= state(&mut fact.invoice_id, invoice, key, || of("invoice_id"), shown)?;
+        }
+        if let Some(customer) = &refund.customer_id {
+            new |= state(&mut fact.customer_id, customer, key, || of("customer_id"), shown)?;
+        }
+        if let Some(lines) = &refund.lines {
+            new |= state(&mut fact.lines, lines, key, || of("lines"), refund_lines)?;
+        }
+        for alias in &refund.aliases {
+            new |= fact.aliases.insert(alias.clone());
+        }
+        if !fact.statuses.contains(&refund.status) {
+            fact.statuses.push(refund.status);
+            new = true;
+        }
+        new |= turned_on(&mut fact.has_reason, refund.reason.is_some());
+        Ok(new)
+    }
+}
+
+fn turned_on(flag: &mut bool, given: bool) -> bool {
+    let new = given && !*flag;
+    *flag |= given;
+    new
+}
+
+fn refund_lines(lines: &BTreeMap<PriceId, Money>) -> String {
+    lines.iter().map(|(price, amount)| format!("{price} for {}", money(amount))).collect::<Vec<_>>().join(", ")
+}
