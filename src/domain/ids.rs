@@ -131,6 +131,12 @@ impl Actor {
         Self("worker:merge".into())
     }
 
+    /// Takes what the ledger holds: a rule's name may be as long as an id, and the prefix comes on top.
+    #[must_use]
+    pub fn stored(text: &str) -> Self {
+        Self(text.into())
+    }
+
     /// Who grants by a rule.
     #[must_use]
     pub fn rule(name: &RuleName) -> Self {

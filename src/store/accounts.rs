@@ -1,0 +1,190 @@
+//! Locks accounts and loads what a batch needs of them: pools, grants that are named, grants that are due.
+//! Never all grants of an account: a hot customer has 100,000.
+
+use std::collections::{BTreeSet, HashMap};
+
+use uuid::Uuid;
+
+use super::batch::Batch;
+use super::error::StoreError;
+use super::rows::{TermsRow, credits, fact, id, origin, rules_hash, scale};
+use crate::domain::account::{Account, Pool};
+use crate::domain::ids::{CreditType, CustomerId, PriceId, PurchaseId, RuleName};
+use crate::domain::message::Timestamp;
+use crate::domain::purchase::{Decision, Gift, Verdict};
+
+impl Batch<'_> {
+    /// Locks the accounts of `customers`, makes those that are new, and loads them with the `named` grants and all
+    /// that is due. Gives the database's clock as read after the locks.
+    pub async fn lock_accounts(
+        &mut self,
+        customers: &BTreeSet<CustomerId>,
+        named: &[Uuid],
+    ) -> Result<(Timestamp, HashMap<CustomerId, Account>), StoreError> {
+        let mut accounts: HashMap<CustomerId, Account> =
+            customers.iter().map(|id| (id.clone(), Account::new(id.clone()))).collect();
+        let ids: Vec<&str> = customers.iter().map(CustomerId::as_str).collect();
+        let made = sqlx::query!(
+            r#"with clock as materialized (select clock_timestamp() as now),
+               made as (
+                   insert into accounts (customer_id, settled_to)
+                   select new, clock.now from unnest($1::text[]) as new, clock
+                   on conflict do nothing returning customer_id
+               )
+               select clock.now as "now!", made.customer_id as "customer_id?" from clock left join made on true"#,
+            &ids as _,
+        )
+        .fetch_all(&mut *self.tx)
+        .await?;
+        let mut clock = made.first().map(|row| row.now).ok_or_else(|| StoreError::corrupt("no clock"))?;
+        for row in made {
+            let Some(customer) = row.customer_id else { continue };
+            let customer = id(CustomerId::parse(&customer))?;
+            self.settle_at(&mut accounts, customer, row.now);
+        }
+        let existing: Vec<&str> =
+            customers.iter().filter(|id| !self.settled.contains_key(*id)).map(CustomerId::as_str).collect();
+        if !existing.is_empty() {
+            clock = self.load_existing(&existing, &mut accounts).await?;
+        }
+        self.load_grants(&existing, named, clock, &mut accounts).await?;
+        Ok((clock, accounts))
+    }
+
+    fn settle_at(&mut self, accounts: &mut HashMap<CustomerId, Account>, id: CustomerId, at: Timestamp) {
+        if let Some(account) = accounts.get_mut(&id) {
+            account.settled_to = Some(at);
+        }
+        self.settled.insert(id, at);
+    }
+
+    async fn load_existing(
+        &mut self,
+        existing: &[&str],
+        accounts: &mut HashMap<CustomerId, Account>,
+    ) -> Result<Timestamp, StoreError> {
+        let rows = sqlx::query!(
+            "select customer_id, settled_to from accounts where customer_id = any($1)
+             order by customer_id for update",
+            existing as _,
+        )
+        .fetch_all(&mut *self.tx)
+        .await?;
+        for row in rows {
+            let customer = id(CustomerId::parse(&row.customer_id))?;
+            self.settle_at(accounts, customer, row.settled_to);
+        }
+        let rows = sqlx::query!(
+            r#"with clock as materialized (select clock_timestamp() as now)
+               select clock.now as "now!", customer_id as "customer_id?", credit_type as "credit_type?",
+                      balance as "balance?", sequence as "sequence?"
+               from clock left join pools on customer_id = any($1)"#,
+            existing as _,
+        )
+        .fetch_all(&mut *self.tx)
+        .await?;
+        let clock = rows.first().map(|row| row.now).ok_or_else(|| StoreError::corrupt("no clock"))?;
+        for row in rows {
+            let (Some(customer), Some(kind), Some(balance), Some(sequence)) =
+                (row.customer_id, row.credit_type, row.balance, row.sequence)
+            else {
+                continue;
+            };
+            let pool = Pool { balance: credits(balance)?, sequence: sequence.cast_unsigned() };
+            let (customer, kind) = (id(CustomerId::parse(&customer))?, id(CreditType::parse(&kind))?);
+            if let Some(account) = accounts.get_mut(&customer) {
+                account.pools.insert(kind.clone(), pool);
+            }
+            self.stored.pools.insert((customer, kind));
+        }
+        Ok(clock)
+    }
+
+    async fn load_grants(
+        &mut self,
+        existing: &[&str],
+        named: &[Uuid],
+        clock: Timestamp,
+        accounts: &mut HashMap<CustomerId, Account>,
+    ) -> Result<(), StoreError> {
+        if existing.is_empty() && named.is_empty() {
+            return Ok(());
+        }
+        let rows = sqlx::query_file!("src/store/sql/load_grants.sql", existing as _, clock, named)
+            .fetch_all(&mut *self.tx)
+            .await?;
+        for row in rows {
+            let row = grant_row!(row);
+            let grant = row.grant()?;
+            self.stored.grants.insert(grant.terms.grant_id);
+            if let Some(account) = accounts.get_mut(&grant.terms.customer_id) {
+                account.grants.insert(grant.terms.grant_id, grant);
+            }
+        }
+        Ok(())
+    }
+
+    /// The decisions of `purchases` that led to no grant (yet).
+    pub async fn decisions(&mut self, purchases: &[PurchaseId]) -> Result<Vec<(PurchaseId, Decision)>, StoreError> {
+        if purchases.is_empty() {
+            return Ok(Vec::new());
+        }
+        let ids: Vec<Uuid> = purchases.iter().map(|id| id.0).collect();
+        let rows = sqlx::query!(
+            "select * from decisions where purchase_id = any($1) order by price_id, fact_kind, fact_id",
+            &ids
+        )
+        .fetch_all(&mut *self.tx)
+        .await?;
+        self.stored.decisions = !rows.is_empty();
+        let missing = || StoreError::corrupt("a decision without its terms");
+        let mut decided = Vec::new();
+        for row in rows {
+            let rule = row.rule.as_deref().map(RuleName::parse).transpose().map_err(StoreError::corrupt)?;
+            let verdict = match row.verdict.as_str() {
+                "no-rule" => Verdict::NoRule,
+                "zero" => Verdict::Zero(rule.ok_or_else(missing)?),
+                "too-much" => Verdict::TooMuch(rule.ok_or_else(missing)?),
+                _ => {
+                    let amount = row.amount.ok_or_else(missing)?;
+                    let terms = TermsRow {
+                        grant_id: row.grant_id.ok_or_else(missing)?,
+                        customer_id: row.customer_id.ok_or_else(missing)?,
+                        credit_type: row.credit_type.ok_or_else(missing)?,
+                        amount,
+                        basis: amount,
+                        category: row.category.ok_or_else(missing)?,
+                        priority: row.priority.ok_or_else(missing)?,
+                        cost_amount: row.cost_amount,
+                        cost_currency: row.cost_currency,
+                        effective_at: row.effective_at.ok_or_else(missing)?,
+                        expires_at: row.expires_at,
+                        price_id: Some(row.price_id.clone()),
+                        rule: row.rule,
+                        rules_hash: Some(row.rules_hash.clone()),
+                        replaces: None,
+                        reason: row.reason,
+                        actor: row.actor.ok_or_else(missing)?,
+                        cause_source: row.cause_source.ok_or_else(missing)?,
+                        cause_id: row.cause_id.ok_or_else(missing)?,
+                        cause_type: row.cause_type.ok_or_else(missing)?,
+                    };
+                    let (on_invoice, in_full) = (row.on_invoice.ok_or_else(missing)?, row.in_full.ok_or_else(missing)?);
+                    Verdict::Gift(Box::new(Gift {
+                        terms: terms.terms()?,
+                        scale: scale(row.scale.ok_or_else(missing)?)?,
+                        origin: origin(&row.fact_kind, &row.fact_id, on_invoice, in_full)?,
+                    }))
+                }
+            };
+            let decision = Decision {
+                price_id: id(PriceId::parse(&row.price_id))?,
+                fact: fact(&row.fact_kind, &row.fact_id)?,
+                rules_hash: rules_hash(&row.rules_hash)?,
+                verdict,
+            };
+            decided.push((PurchaseId(row.purchase_id), decision));
+        }
+        Ok(decided)
+    }
+}

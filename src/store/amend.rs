@@ -1,0 +1,195 @@
+//! Amends rows that a batch found: names, purchases, grants, accounts and decisions. Each is one statement, and is
+//! left out where nothing of its kind changed.
+
+use uuid::Uuid;
+
+use super::batch::Batch;
+use super::error::StoreError;
+use super::write::{Made, changed_grants, grants_of, messages_of, waiting_of};
+use crate::domain::account::Account;
+use crate::domain::books::{Books, Purchase};
+use crate::domain::ids::PurchaseId;
+use crate::domain::message::{Name, Timestamp};
+use crate::domain::purchase::{Decision, Gift, Verdict};
+use crate::domain::rules::WhenPaid;
+
+impl Batch<'_> {
+    /// Names whose purchase is not what their row says: a wrong guess, a merge, a release.
+    pub(super) async fn write_names(&mut self, books: &Books<'_>) -> Result<(), StoreError> {
+        let rows = |name: &Name| self.guessed.get(name).or_else(|| self.stored.names.get(name)).copied();
+        let names = books.changes.names.iter().chain(self.guessed.keys());
+        let wrong: Vec<(&Name, Option<PurchaseId>)> = names
+            .map(|name| (name, books.names.get(name).copied()))
+            .filter(|(name, purchase)| rows(name) != *purchase)
+            .collect();
+        if wrong.is_empty() {
+            return Ok(());
+        }
+        let kinds: Vec<&str> = wrong.iter().map(|(name, _)| name.kind()).collect();
+        let values: Vec<&str> = wrong.iter().map(|(name, _)| name.value()).collect();
+        let purchases: Vec<Option<Uuid>> = wrong.iter().map(|(_, purchase)| purchase.map(|id| id.0)).collect();
+        sqlx::query!(
+            "update names set purchase_id = new.purchase_id
+             from (select distinct * from unnest($1::text[], $2::text[], $3::uuid[])) as new (kind, value, purchase_id)
+             where names.kind = new.kind and names.value = new.value",
+            &kinds as _,
+            &values as _,
+            &purchases as _,
+        )
+        .execute(&mut *self.tx)
+        .await?;
+        Ok(())
+    }
+
+    pub(super) async fn write_purchases(&mut self, books: &Books<'_>) -> Result<(), StoreError> {
+        let old: Vec<PurchaseId> =
+            books.changes.purchases.iter().filter(|id| self.stored.purchases.contains(id)).copied().collect();
+        if old.is_empty() {
+            return Ok(());
+        }
+        let gone: Vec<Uuid> = old.iter().filter(|id| !books.purchases.contains_key(id)).map(|id| id.0).collect();
+        let changed: Vec<&Purchase> = old.iter().filter_map(|id| books.purchases.get(id)).collect();
+        sqlx::query!(
+            "with gone as (delete from purchases where purchase_id = any($5))
+             update purchases set messages = m::uuid[], grants = g::uuid[], waiting = w::uuid[],
+                 waiting_since = case when w <> '{}' then coalesce(waiting_since, clock_timestamp()) end
+             from unnest($1::uuid[], $2::text[], $3::text[], $4::text[]) as new (p, m, g, w) where purchase_id = p",
+            &changed.iter().map(|purchase| purchase.id.0).collect::<Vec<_>>(),
+            &changed.iter().map(|purchase| messages_of(purchase)).collect::<Vec<_>>(),
+            &changed.iter().map(|purchase| grants_of(purchase, books)).collect::<Vec<_>>(),
+            &changed.iter().map(|purchase| waiting_of(purchase)).collect::<Vec<_>>(),
+            &gone,
+        )
+        .execute(&mut *self.tx)
+        .await?;
+        Ok(())
+    }
+
+    /// Grants that have a row. Those that cease to be the one of their line go first, so that the law's unique index
+    /// never sees two.
+    pub(super) async fn write_grants(&mut self, books: &Books<'_>) -> Result<(), StoreError> {
+        let old = |made: &Made<'_>| self.stored.grants.contains(&made.grant.terms.grant_id);
+        let mut changed: Vec<Made<'_>> = changed_grants(books).into_iter().filter(old).collect();
+        changed.sort_by_key(|made| !made.grant.surplus);
+        let (surplus, sole) = changed.split_at(changed.partition_point(|made| made.grant.surplus));
+        for part in [surplus, sole].into_iter().filter(|part| !part.is_empty()) {
+            sqlx::query!(
+                "update grants set remaining = new.remaining, asked = new.asked, taken = new.taken,
+                     revoked = new.revoked, surplus = new.surplus, due_at = new.due_at,
+                     purchase_id = coalesce(new.purchase_id, grants.purchase_id)
+                 from unnest($1::uuid[], $2::numeric[], $3::numeric[], $4::numeric[], $5::numeric[], $6::boolean[],
+                             $7::timestamptz[], $8::uuid[])
+                      as new (grant_id, remaining, asked, taken, revoked, surplus, due_at, purchase_id)
+                 where grants.grant_id = new.grant_id",
+                &part.iter().map(|made| made.grant.terms.grant_id.0).collect::<Vec<_>>(),
+                &part.iter().map(|made| made.grant.remaining.value()).collect::<Vec<_>>(),
+                &part.iter().map(|made| made.grant.asked.value()).collect::<Vec<_>>(),
+                &part.iter().map(|made| made.grant.taken.value()).collect::<Vec<_>>(),
+                &part.iter().map(|made| made.grant.revoked.value()).collect::<Vec<_>>(),
+                &part.iter().map(|made| made.grant.surplus).collect::<Vec<_>>(),
+                &part.iter().map(|made| made.due_at).collect::<Vec<_>>() as _,
+                &part.iter().map(|made| made.purchase.map(|id| id.0)).collect::<Vec<_>>() as _,
+            )
+            .execute(&mut *self.tx)
+            .await?;
+        }
+        Ok(())
+    }
+
+    pub(super) async fn write_accounts(&mut self, books: &Books<'_>) -> Result<(), StoreError> {
+        let moved = |account: &&Account| account.settled_to != self.settled.get(&account.customer_id).copied();
+        let changed: Vec<&Account> =
+            books.changes.accounts.iter().filter_map(|id| books.accounts.get(id)).filter(moved).collect();
+        if changed.is_empty() {
+            return Ok(());
+        }
+        let customers: Vec<&str> = changed.iter().map(|account| account.customer_id.as_str()).collect();
+        let settled: Vec<Timestamp> = changed.iter().filter_map(|account| account.settled_to).collect();
+        let rows = sqlx::query!(
+            "update accounts set settled_to = new.settled_to
+             from unnest($1::text[], $2::timestamptz[]) as new (customer_id, settled_to)
+             where accounts.customer_id = new.customer_id",
+            &customers as _,
+            &settled,
+        )
+        .execute(&mut *self.tx)
+        .await?
+        .rows_affected();
+        if rows == customers.len() as u64 { Ok(()) } else { Err(StoreError::corrupt("an account was not locked")) }
+    }
+
+    /// Decisions without a grant: written anew for every purchase that changed.
+    pub(super) async fn write_decisions(&mut self, books: &Books<'_>) -> Result<(), StoreError> {
+        if self.stored.decisions {
+            let changed: Vec<Uuid> = books.changes.purchases.iter().map(|id| id.0).collect();
+            sqlx::query!("delete from decisions where purchase_id = any($1)", &changed).execute(&mut *self.tx).await?;
+        }
+        for purchase in books.changes.purchases.iter().filter_map(|id| books.purchases.get(id)) {
+            for decision in &purchase.decided {
+                let gift = match &decision.verdict {
+                    Verdict::Gift(gift) if is_made(gift, books) => continue,
+                    Verdict::Gift(gift) => Some(gift.as_ref()),
+                    Verdict::NoRule | Verdict::Zero(_) | Verdict::TooMuch(_) => None,
+                };
+                self.write_decision(purchase.id, decision, gift).await?;
+            }
+        }
+        Ok(())
+    }
+
+    async fn write_decision(
+        &mut self,
+        purchase: PurchaseId,
+        decision: &Decision,
+        gift: Option<&Gift>,
+    ) -> Result<(), StoreError> {
+        let (verdict, rule) = match &decision.verdict {
+            Verdict::NoRule => ("no-rule", None),
+            Verdict::Zero(rule) => ("zero", Some(rule)),
+            Verdict::TooMuch(rule) => ("too-much", Some(rule)),
+            Verdict::Gift(gift) => ("gift", gift.terms.rule.as_ref()),
+        };
+        let terms = gift.map(|gift| &gift.terms);
+        sqlx::query!(
+            "insert into decisions (purchase_id, price_id, fact_kind, fact_id, rules_hash, verdict, rule, grant_id,
+                 customer_id, credit_type, scale, amount, category, priority, cost_amount, cost_currency, effective_at,
+                 expires_at, reason, actor, cause_source, cause_id, cause_type, on_invoice, in_full)
+             values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20, $21,
+                 $22, $23, $24, $25)
+             on conflict do nothing",
+            purchase.0,
+            decision.price_id.as_str(),
+            decision.fact.kind(),
+            decision.fact.id(),
+            decision.rules_hash.0.as_slice(),
+            verdict,
+            rule.map(crate::domain::ids::RuleName::as_str),
+            terms.map(|terms| terms.grant_id.0),
+            terms.map(|terms| terms.customer_id.as_str()),
+            terms.map(|terms| terms.credit_type.as_str()),
+            gift.map(|gift| i16::try_from(gift.scale.places()).unwrap_or(i16::MAX)),
+            terms.map(|terms| terms.amount.value()),
+            terms.map(|terms| terms.category.name()),
+            terms.map(|terms| i16::from(terms.priority.value())),
+            terms.and_then(|terms| terms.cost).map(|cost| cost.amount()),
+            terms.and_then(|terms| terms.cost).map(|cost| cost.currency().code()),
+            terms.map(|terms| terms.effective_at),
+            terms.and_then(|terms| terms.expires_at),
+            terms.and_then(|terms| terms.reason.as_ref()).map(|reason| reason.as_str()),
+            terms.map(|terms| terms.actor.as_str()),
+            terms.map(|terms| terms.cause.source.as_str()),
+            terms.map(|terms| terms.cause.id.as_str()),
+            terms.map(|terms| terms.cause.kind.as_ref()),
+            gift.map(|gift| gift.origin.on_invoice),
+            gift.map(|gift| gift.origin.when_paid == WhenPaid::InFull),
+        )
+        .execute(&mut *self.tx)
+        .await?;
+        Ok(())
+    }
+}
+
+fn is_made(gift: &Gift, books: &Books<'_>) -> bool {
+    let account = books.accounts.get(&gift.terms.customer_id);
+    account.is_some_and(|account| account.grants.contains_key(&gift.terms.grant_id))
+}

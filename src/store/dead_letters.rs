@@ -1,0 +1,137 @@
+//! Refused messages with their original bytes, and deliveries that processes died on.
+
+use uuid::Uuid;
+
+use super::batch::Batch;
+use super::error::StoreError;
+use super::session::Session;
+use crate::domain::books::Books;
+use crate::domain::ids::MAX_ID_BYTES;
+use crate::domain::message::MessageKey;
+use crate::domain::outcome::{Outcome, RefusalCode};
+
+/// A refused delivery.
+#[derive(Debug, Clone, Copy)]
+pub struct DeadLetter<'a> {
+    /// The queue that it came by first.
+    pub queue: &'a str,
+    /// Its name as far as it could be read.
+    pub key: Option<&'a MessageKey>,
+    /// The AMQP `message_id`, where the message itself gave no name.
+    pub message_id: Option<&'a str>,
+    /// The type as far as it could be read.
+    pub kind: Option<&'a str>,
+    /// Why.
+    pub code: RefusalCode,
+    /// In words, for people.
+    pub reason: &'a str,
+    /// Its properties as JSON, as published: without what the broker adds on the way.
+    pub properties: &'a str,
+    /// Its body, as it came.
+    pub body: &'a [u8],
+}
+
+impl Batch<'_> {
+    /// Keeps a refused delivery; the same one again raises its counter.
+    pub async fn bury(&mut self, letter: &DeadLetter<'_>) -> Result<(), StoreError> {
+        let message_id = letter.key.map(|key| key.id.as_str()).or(letter.message_id);
+        sqlx::query!(
+            "insert into dead_letters (queue, source, message_id, type, content_hash, code, reason, properties, body)
+             values ($1, $2, $3, $4, sha256($8 || convert_to($7, 'UTF8')), $5, $6, $7, $8)
+             on conflict on constraint dead_letters_same
+             do update set seen = dead_letters.seen + 1, last_seen_at = clock_timestamp()",
+            clean(letter.queue),
+            letter.key.map(|key| key.source.as_str()),
+            message_id.map(clean),
+            letter.kind.map(clean),
+            letter.code.name(),
+            clean_text(letter.reason),
+            clean_text(letter.properties),
+            letter.body,
+        )
+        .execute(&mut *self.tx)
+        .await?;
+        Ok(())
+    }
+
+    /// Keeps the messages of refunds that became conflicts: their original bytes are in the inbox.
+    pub async fn bury_released(&mut self, books: &Books<'_>) -> Result<(), StoreError> {
+        for record in books.changes.earlier.iter().filter(|record| record.outcome == Outcome::DeadLettered) {
+            sqlx::query!(
+                "insert into dead_letters (queue, source, message_id, type, content_hash, code, reason, properties, body)
+                 select queue, source, message_id, type, sha256(body || convert_to(properties, 'UTF8')), $2, $3,
+                        properties, body
+                 from inbox where inbox_id = $1
+                 on conflict on constraint dead_letters_same
+                 do update set seen = dead_letters.seen + 1, last_seen_at = clock_timestamp()",
+                record.inbox_id.0,
+                record.code.map_or("fact-conflict", RefusalCode::name),
+                record.reason,
+            )
+            .execute(&mut *self.tx)
+            .await?;
+        }
+        Ok(())
+    }
+
+    /// Forgets the attempts at a delivery: it has its outcome.
+    pub async fn forget_attempts(&mut self, queue: &str, content_hash: &[u8]) -> Result<(), StoreError> {
+        sqlx::query!("delete from attempts where queue = $1 and content_hash = $2", queue, content_hash)
+            .execute(&mut *self.tx)
+            .await?;
+        Ok(())
+    }
+}
+
+impl Session {
+    /// Notes, in a transaction of its own, that this process is about to try a delivery alone. Gives how many process
+    /// starts did so before and never came to an end.
+    pub async fn note_attempt(
+        &mut self,
+        queue: &str,
+        content_hash: &[u8],
+        process_start: Uuid,
+    ) -> Result<i64, StoreError> {
+        let others = sqlx::query_scalar!(
+            r#"select count(*) as "others!" from attempts
+               where queue = $1 and content_hash = $2 and process_start <> $3"#,
+            queue,
+            content_hash,
+            process_start,
+        )
+        .fetch_one(&mut self.connection)
+        .await?;
+        sqlx::query!(
+            "insert into attempts (queue, content_hash, process_start) values ($1, $2, $3) on conflict do nothing",
+            queue,
+            content_hash,
+            process_start,
+        )
+        .execute(&mut self.connection)
+        .await?;
+        Ok(others)
+    }
+
+    /// Forgets this process' attempts: it lived to see them end, or shuts down in order.
+    pub async fn forget_own_attempts(&mut self, process_start: Uuid) -> Result<(), StoreError> {
+        sqlx::query!("delete from attempts where process_start = $1", process_start)
+            .execute(&mut self.connection)
+            .await?;
+        Ok(())
+    }
+}
+
+/// Text that Postgres takes and an index holds: no NUL, at most [`MAX_ID_BYTES`]. The body has the whole.
+fn clean(text: &str) -> String {
+    let mut kept = clean_text(text);
+    let mut end = MAX_ID_BYTES.min(kept.len());
+    while !kept.is_char_boundary(end) {
+        end -= 1;
+    }
+    kept.truncate(end);
+    kept
+}
+
+fn clean_text(text: &str) -> String {
+    text.replace('\0', "\u{fffd}")
+}

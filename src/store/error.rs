@@ -1,0 +1,103 @@
+//! What a database error means for the caller: the SQLSTATE picks what happens next, and nothing else does.
+
+use std::error::Error as _;
+
+/// Why the database did not do what was asked.
+#[derive(Debug, thiserror::Error)]
+pub enum StoreError {
+    /// Deadlock or serialization failure: run it again now.
+    #[error("the database asks to run it again: {0}")]
+    Again(#[source] sqlx::Error),
+    /// The session is gone or in doubt: drop it, back off, run again on a new one.
+    #[error("the database session is lost: {0}")]
+    Lost(#[source] sqlx::Error),
+    /// Another session holds a lock: the others of the batch may go on.
+    #[error("a row is locked by another session: {0}")]
+    Locked(#[source] sqlx::Error),
+    /// Out of room or time: back off slowly, dead-letter nothing.
+    #[error("the database is busy: {0}")]
+    Busy(#[source] sqlx::Error),
+    /// The message's own fault: the same content fails the same way.
+    #[error("the database refuses the content: {0}")]
+    Content(#[source] sqlx::Error),
+    /// Schema, rights or address are wrong: a person has to mend it.
+    #[error("the database is set up otherwise than expected: {0}")]
+    Setup(#[source] sqlx::Error),
+    /// A row does not say what its constraints promise.
+    #[error("the database holds a row that cannot be: {0}")]
+    Corrupt(String),
+    /// A setting that cannot work.
+    #[error("{0}")]
+    Config(String),
+}
+
+impl StoreError {
+    /// A stored value that its constraints rule out.
+    pub(super) fn corrupt(what: impl std::fmt::Display) -> Self {
+        Self::Corrupt(what.to_string())
+    }
+
+    /// Whether waiting may help: everything but a wrong set-up.
+    #[must_use]
+    pub fn is_passing(&self) -> bool {
+        matches!(self, Self::Again(_) | Self::Lost(_) | Self::Locked(_) | Self::Busy(_))
+    }
+
+    /// The word in logs and metrics.
+    #[must_use]
+    pub fn kind(&self) -> &'static str {
+        match self {
+            Self::Again(_) => "again",
+            Self::Lost(_) => "lost",
+            Self::Locked(_) => "locked",
+            Self::Busy(_) => "busy",
+            Self::Content(_) => "content",
+            Self::Setup(_) => "setup",
+            Self::Corrupt(_) => "corrupt",
+            Self::Config(_) => "config",
+        }
+    }
+
+    /// The error with its causes, in one line, without secrets.
+    #[must_use]
+    pub fn in_full(&self) -> String {
+        let mut text = self.to_string();
+        let mut cause = self.source().and_then(std::error::Error::source);
+        while let Some(inner) = cause {
+            let inner_text = inner.to_string();
+            if !text.contains(&inner_text) {
+                text = format!("{text}: {inner_text}");
+            }
+            cause = inner.source();
+        }
+        text
+    }
+}
+
+impl From<sqlx::Error> for StoreError {
+    fn from(error: sqlx::Error) -> Self {
+        let code = error.as_database_error().and_then(|db| db.code()).map(std::borrow::Cow::into_owned);
+        match code.as_deref() {
+            None => match error {
+                sqlx::Error::Configuration(_) => Self::Setup(error),
+                sqlx::Error::ColumnDecode { .. } | sqlx::Error::Decode(_) | sqlx::Error::RowNotFound => {
+                    Self::Corrupt(error.to_string())
+                }
+                sqlx::Error::Encode(_) => Self::Content(error),
+                sqlx::Error::PoolTimedOut => Self::Busy(error),
+                _ => Self::Lost(error),
+            },
+            Some("40001" | "40P01") => Self::Again(error),
+            Some("55P03") => Self::Locked(error),
+            Some("57014") => Self::Busy(error),
+            Some("22003" | "22021" | "22P02" | "22P05" | "23514" | "54000") => Self::Content(error),
+            Some("0A000" | "25006" | "25P02" | "25P03" | "57P01" | "57P02" | "57P03" | "57P05") => Self::Lost(error),
+            Some(code) if code.starts_with("08") => Self::Lost(error),
+            Some(code) if code.starts_with("53") || code.starts_with("58") => Self::Busy(error),
+            Some(code) if code.starts_with("42") || code.starts_with("28") || code.starts_with("3D") => {
+                Self::Setup(error)
+            }
+            Some(_) => Self::Lost(error),
+        }
+    }
+}

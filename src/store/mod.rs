@@ -1,0 +1,105 @@
+//! The only room that knows SQL.
+//!
+//! Statements are few per batch, constant in text and checked at compile time; arrays go in, rows come out. Named
+//! constraints become typed answers here. What an error means for the caller is in [`StoreError`] alone.
+
+/// Builds a [`rows::GrantRow`] from a checked query's record of all its columns.
+macro_rules! grant_row {
+    ($row:expr) => {{
+        let row = $row;
+        crate::store::rows::GrantRow {
+            terms: crate::store::rows::TermsRow {
+                grant_id: row.grant_id,
+                customer_id: row.customer_id,
+                credit_type: row.credit_type,
+                amount: row.amount,
+                basis: row.basis,
+                category: row.category,
+                priority: row.priority,
+                cost_amount: row.cost_amount,
+                cost_currency: row.cost_currency,
+                effective_at: row.effective_at,
+                expires_at: row.expires_at,
+                price_id: row.price_id,
+                rule: row.rule,
+                rules_hash: row.rules_hash,
+                replaces: row.replaces,
+                reason: row.reason,
+                actor: row.actor,
+                cause_source: row.cause_source,
+                cause_id: row.cause_id,
+                cause_type: row.cause_type,
+            },
+            scale: row.scale,
+            remaining: row.remaining,
+            asked: row.asked,
+            taken: row.taken,
+            revoked: row.revoked,
+            fact_kind: row.fact_kind,
+            fact_id: row.fact_id,
+            on_invoice: row.on_invoice,
+            in_full: row.in_full,
+            surplus: row.surplus,
+            first_counts_at: row.first_counts_at,
+        }
+    }};
+}
+
+/// Builds a [`rows::LedgerRow`] from a checked query's record of all its columns.
+macro_rules! ledger_row {
+    ($row:expr) => {{
+        let row = $row;
+        crate::store::rows::LedgerRow {
+            position: row.position,
+            entry_id: row.entry_id,
+            format: row.format,
+            customer_id: row.customer_id,
+            credit_type: row.credit_type,
+            sequence: row.sequence,
+            kind: row.kind,
+            delta: row.delta,
+            end_balance: row.end_balance,
+            grant_id: row.grant_id,
+            grant_remaining: row.grant_remaining,
+            grant_status: row.grant_status,
+            requested: row.requested,
+            shortfall: row.shortfall,
+            actor: row.actor,
+            reason: row.reason,
+            cause_source: row.cause_source,
+            cause_id: row.cause_id,
+            cause_type: row.cause_type,
+            effective_at: row.effective_at,
+            recorded_at: row.recorded_at,
+            counts_at: row.counts_at,
+            amount: row.amount,
+            basis: row.basis,
+            category: row.category,
+            priority: row.priority,
+            cost_amount: row.cost_amount,
+            cost_currency: row.cost_currency,
+            starts_at: row.starts_at,
+            expires_at: row.expires_at,
+            price_id: row.price_id,
+            rule: row.rule,
+            rules_hash: row.rules_hash,
+            replaces: row.replaces,
+        }
+    }};
+}
+
+pub mod accounts;
+mod amend;
+pub mod batch;
+pub mod chain;
+pub mod dead_letters;
+pub mod error;
+pub mod migrate;
+pub mod read;
+pub mod relay;
+pub mod rows;
+pub mod session;
+pub mod write;
+
+pub use error::StoreError;
+pub use session::{Database, Options, Session};

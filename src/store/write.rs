@@ -1,0 +1,413 @@
+//! Puts down what a batch changed: everything that is new in one trip, then the ledger under the lock of its head.
+
+use std::collections::{BTreeSet, HashMap};
+
+use rust_decimal::Decimal;
+use uuid::Uuid;
+
+use super::batch::{Batch, Claim};
+use super::chain::hash;
+use super::error::StoreError;
+use super::rows::LedgerRow;
+use crate::domain::account::{Account, Grant};
+use crate::domain::books::{Books, Purchase, Record, TakenKey, gifts};
+use crate::domain::ids::{GrantId, InboxId, PurchaseId};
+use crate::domain::ledger::Entry;
+use crate::domain::message::{FINGERPRINT_VERSION, MessageKey, Name, Timestamp};
+use crate::domain::outcome::Outcome;
+use crate::domain::rules::WhenPaid;
+
+/// A message of the batch, what became of it, and how it came.
+#[derive(Debug, Clone, Copy)]
+pub struct Taken<'a> {
+    /// The message.
+    pub claim: Claim<'a>,
+    /// What became of it.
+    pub record: &'a Record,
+    /// Whether the body is the whole event.
+    pub structured: bool,
+    /// The queue that it came by.
+    pub queue: &'a str,
+    /// Its properties as JSON.
+    pub properties: &'a str,
+    /// Its body.
+    pub body: &'a [u8],
+}
+
+impl Taken<'_> {
+    /// Whether it is kept: neither refused nor a repetition under the same key.
+    #[must_use]
+    pub fn is_kept(&self) -> bool {
+        self.record.outcome != Outcome::DeadLettered && self.record.inbox_id == self.claim.inbox_id
+    }
+}
+
+/// What came of writing.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Written {
+    /// The last position of the ledger, if entries were written.
+    pub head: Option<i64>,
+}
+
+impl Batch<'_> {
+    /// The names that `books` changed but the batch did not lock: lock them too and start again.
+    #[must_use]
+    pub fn unlocked<'b>(&self, books: &'b Books<'_>) -> Vec<&'b Name> {
+        let locked = |name: &&Name| self.guessed.contains_key(*name) || self.stored.locked.contains(*name);
+        books.changes.names.iter().filter(|name| !locked(name)).collect()
+    }
+
+    /// Writes what `books` changed and what became of the messages.
+    ///
+    /// # Errors
+    /// [`StoreError`]; the transaction is then of no more use.
+    pub async fn write(&mut self, books: &Books<'_>, taken: &[Taken<'_>]) -> Result<Written, StoreError> {
+        self.write_keys(books, taken).await?;
+        self.write_new(books, taken).await?;
+        self.write_names(books).await?;
+        self.write_purchases(books).await?;
+        self.write_grants(books).await?;
+        self.write_accounts(books).await?;
+        self.write_decisions(books).await?;
+        self.write_ledger(books, taken).await
+    }
+
+    /// Lets go the keys of refused messages and of released refunds. A key may have been taken by a later message of
+    /// this batch since: then it is that one's.
+    async fn write_keys(&mut self, books: &Books<'_>, taken: &[Taken<'_>]) -> Result<(), StoreError> {
+        let refused = taken.iter().filter(|taken| taken.record.outcome == Outcome::DeadLettered);
+        let mine =
+            |taken: &&Taken<'_>| !books.keys.get(&taken.claim.message.key).is_some_and(|key| is_older(key, taken));
+        let mut gone: BTreeSet<&MessageKey> = refused.filter(mine).map(|taken| &taken.claim.message.key).collect();
+        gone.extend(&books.changes.released);
+        if gone.is_empty() {
+            return Ok(());
+        }
+        let ids: Vec<&str> = gone.iter().map(|key| key.id.as_str()).collect();
+        let sources: Vec<&str> = gone.iter().map(|key| key.source.as_str()).collect();
+        sqlx::query!(
+            "delete from message_keys using unnest($1::text[], $2::text[]) as gone (s, m) where source = s and message_id = m",
+            &sources as _,
+            &ids as _,
+        )
+        .execute(&mut *self.tx)
+        .await?;
+        for key in gone {
+            if let Some(again) = books.keys.get(key) {
+                sqlx::query!(
+                    "insert into message_keys (source, message_id, inbox_id, fingerprint, fingerprint_version)
+                     values ($1, $2, $3, $4, $5)",
+                    key.source.as_str(),
+                    key.id.as_str(),
+                    again.inbox_id.0,
+                    again.fingerprint.0.as_slice(),
+                    FINGERPRINT_VERSION,
+                )
+                .execute(&mut *self.tx)
+                .await?;
+            }
+        }
+        Ok(())
+    }
+
+    async fn write_new(&mut self, books: &Books<'_>, taken: &[Taken<'_>]) -> Result<(), StoreError> {
+        let kept: Vec<&Taken<'_>> = taken.iter().filter(|taken| taken.is_kept()).collect();
+        let inbox: Vec<Uuid> = kept.iter().map(|taken| taken.claim.inbox_id.0).collect();
+        let sources: Vec<&str> = kept.iter().map(|taken| taken.claim.message.key.source.as_str()).collect();
+        let ids: Vec<&str> = kept.iter().map(|taken| taken.claim.message.key.id.as_str()).collect();
+        let types: Vec<&str> = kept.iter().map(|taken| taken.claim.message.content.message_type().name()).collect();
+        let times: Vec<Timestamp> = kept.iter().map(|taken| taken.claim.message.time).collect();
+        let structured: Vec<bool> = kept.iter().map(|taken| taken.structured).collect();
+        let queues: Vec<&str> = kept.iter().map(|taken| taken.queue).collect();
+        let properties: Vec<&str> = kept.iter().map(|taken| taken.properties).collect();
+        let bodies: Vec<&[u8]> = kept.iter().map(|taken| taken.body).collect();
+
+        let new = |id: &&PurchaseId| !self.stored.purchases.contains(*id);
+        let made: Vec<&Purchase> =
+            books.changes.purchases.iter().filter(new).filter_map(|id| books.purchases.get(id)).collect();
+        let purchases: Vec<Uuid> = made.iter().map(|purchase| purchase.id.0).collect();
+        let messages: Vec<String> = made.iter().map(|purchase| messages_of(purchase)).collect();
+        let grants_of_it: Vec<String> = made.iter().map(|purchase| grants_of(purchase, books)).collect();
+        let waiting: Vec<String> = made.iter().map(|purchase| waiting_of(purchase)).collect();
+
+        let (old_pools, new_pools): (Vec<_>, Vec<_>) = last_of_pools(&books.changes.entries)
+            .into_iter()
+            .partition(|(_, _, _, _, key)| self.stored.pools.contains(key));
+        let grants: Vec<Made<'_>> = self.made_grants(books);
+        let g =
+            |get: &dyn Fn(&Grant) -> Decimal| -> Vec<Decimal> { grants.iter().map(|made| get(made.grant)).collect() };
+        let text =
+            |get: &dyn Fn(&'_ Made<'_>) -> Option<String>| -> Vec<Option<String>> { grants.iter().map(get).collect() };
+        if kept.is_empty() && made.is_empty() && old_pools.is_empty() && new_pools.is_empty() && grants.is_empty() {
+            return Ok(());
+        }
+        sqlx::query_file!(
+            "src/store/sql/write_new.sql",
+            &inbox,
+            &sources as _,
+            &ids as _,
+            &types as _,
+            &times,
+            &structured,
+            &queues as _,
+            &properties as _,
+            &bodies as _,
+            &purchases,
+            &messages,
+            &grants_of_it,
+            &waiting,
+            &new_pools.iter().map(|pool| pool.0).collect::<Vec<_>>() as _,
+            &new_pools.iter().map(|pool| pool.1).collect::<Vec<_>>() as _,
+            &new_pools.iter().map(|pool| pool.2).collect::<Vec<_>>(),
+            &new_pools.iter().map(|pool| pool.3).collect::<Vec<_>>(),
+            &old_pools.iter().map(|pool| pool.0).collect::<Vec<_>>() as _,
+            &old_pools.iter().map(|pool| pool.1).collect::<Vec<_>>() as _,
+            &old_pools.iter().map(|pool| pool.2).collect::<Vec<_>>(),
+            &old_pools.iter().map(|pool| pool.3).collect::<Vec<_>>(),
+            &grants.iter().map(|made| made.grant.terms.grant_id.0).collect::<Vec<_>>(),
+            &grants.iter().map(|made| made.grant.terms.customer_id.as_str()).collect::<Vec<_>>() as _,
+            &grants.iter().map(|made| made.grant.terms.credit_type.as_str()).collect::<Vec<_>>() as _,
+            &grants.iter().map(|made| places(made.grant)).collect::<Vec<_>>(),
+            &g(&|grant| grant.terms.amount.value()),
+            &g(&|grant| grant.remaining.value()),
+            &g(&|grant| grant.asked.value()),
+            &g(&|grant| grant.taken.value()),
+            &g(&|grant| grant.revoked.value()),
+            &g(&|grant| grant.terms.basis.value()),
+            &grants.iter().map(|made| made.grant.terms.category.name()).collect::<Vec<_>>() as _,
+            &grants.iter().map(|made| i16::from(made.grant.terms.priority.value())).collect::<Vec<_>>(),
+            &grants.iter().map(|made| made.grant.terms.cost.map(|cost| cost.amount())).collect::<Vec<_>>() as _,
+            &text(&|made| made.grant.terms.cost.map(|cost| cost.currency().code().to_owned())) as _,
+            &grants.iter().map(|made| made.grant.terms.effective_at).collect::<Vec<_>>(),
+            &grants.iter().map(|made| made.grant.terms.expires_at).collect::<Vec<_>>() as _,
+            &text(&|made| made.grant.terms.price_id.as_ref().map(ToString::to_string)) as _,
+            &text(&|made| made.grant.terms.rule.as_ref().map(ToString::to_string)) as _,
+            &grants.iter().map(|made| made.grant.terms.rules_hash.map(|hash| hash.0.to_vec())).collect::<Vec<_>>() as _,
+            &grants.iter().map(|made| made.grant.terms.replaces.map(|grant| grant.0)).collect::<Vec<_>>() as _,
+            &text(&|made| made.grant.terms.reason.as_ref().map(|reason| reason.as_str().to_owned())) as _,
+            &grants.iter().map(|made| made.grant.terms.actor.as_str()).collect::<Vec<_>>() as _,
+            &grants.iter().map(|made| made.grant.terms.cause.source.as_str()).collect::<Vec<_>>() as _,
+            &grants.iter().map(|made| made.grant.terms.cause.id.as_str()).collect::<Vec<_>>() as _,
+            &grants.iter().map(|made| made.grant.terms.cause.kind.as_ref()).collect::<Vec<&str>>() as _,
+            &grants.iter().map(|made| made.purchase.map(|id| id.0)).collect::<Vec<_>>() as _,
+            &text(&|made| made.grant.origin.as_ref().map(|origin| origin.fact.kind().to_owned())) as _,
+            &text(&|made| made.grant.origin.as_ref().map(|origin| origin.fact.id().to_owned())) as _,
+            &grants.iter().map(|made| made.grant.origin.as_ref().map(|o| o.on_invoice)).collect::<Vec<_>>() as _,
+            &grants
+                .iter()
+                .map(|made| made.grant.origin.as_ref().map(|o| o.when_paid == WhenPaid::InFull))
+                .collect::<Vec<_>>() as _,
+            &grants.iter().map(|made| made.grant.surplus).collect::<Vec<_>>(),
+            &grants.iter().map(|made| made.grant.first_counts_at).collect::<Vec<_>>(),
+            &grants.iter().map(|made| made.due_at).collect::<Vec<_>>() as _,
+        )
+        .execute(&mut *self.tx)
+        .await?;
+        Ok(())
+    }
+
+    /// The changed grants that have no row yet.
+    fn made_grants<'b>(&self, books: &'b Books<'_>) -> Vec<Made<'b>> {
+        changed_grants(books)
+            .into_iter()
+            .filter(|made| !self.stored.grants.contains(&made.grant.terms.grant_id))
+            .collect()
+    }
+
+    async fn write_ledger(&mut self, books: &Books<'_>, taken: &[Taken<'_>]) -> Result<Written, StoreError> {
+        let entries = &books.changes.entries;
+        let head = if entries.is_empty() { Head::default() } else { self.lock_head().await? };
+        let rows = chained(entries, &head);
+        let last = rows.last();
+        let told = told(books, taken, head.position);
+        let text = |get: &dyn Fn(&LedgerRow) -> Option<&str>| -> Vec<Option<String>> {
+            rows.iter().map(|(row, _)| get(row).map(str::to_owned)).collect()
+        };
+        let must =
+            |get: &dyn Fn(&LedgerRow) -> String| -> Vec<String> { rows.iter().map(|(row, _)| get(row)).collect() };
+        let maybe = |get: &dyn Fn(&LedgerRow) -> Option<Decimal>| -> Vec<Option<Decimal>> {
+            rows.iter().map(|(row, _)| get(row)).collect()
+        };
+        sqlx::query_file!(
+            "src/store/sql/write_ledger.sql",
+            last.is_some(),
+            last.map_or(0, |(row, _)| row.position),
+            last.map_or(&[][..], |(_, hash)| hash.as_slice()),
+            last.map_or(head.recorded_at, |(row, _)| row.recorded_at),
+            &rows.iter().map(|(row, _)| row.position).collect::<Vec<_>>(),
+            &rows.iter().map(|(row, _)| row.entry_id).collect::<Vec<_>>(),
+            &rows.iter().map(|(row, _)| row.format).collect::<Vec<_>>(),
+            &must(&|row| row.customer_id.clone()),
+            &must(&|row| row.credit_type.clone()),
+            &rows.iter().map(|(row, _)| row.sequence).collect::<Vec<_>>(),
+            &must(&|row| row.kind.clone()),
+            &rows.iter().map(|(row, _)| row.delta).collect::<Vec<_>>(),
+            &rows.iter().map(|(row, _)| row.end_balance).collect::<Vec<_>>(),
+            &rows.iter().map(|(row, _)| row.grant_id).collect::<Vec<_>>() as _,
+            &maybe(&|row| row.grant_remaining) as _,
+            &text(&|row| row.grant_status.as_deref()) as _,
+            &maybe(&|row| row.requested) as _,
+            &maybe(&|row| row.shortfall) as _,
+            &must(&|row| row.actor.clone()),
+            &text(&|row| row.reason.as_deref()) as _,
+            &must(&|row| row.cause_source.clone()),
+            &must(&|row| row.cause_id.clone()),
+            &must(&|row| row.cause_type.clone()),
+            &rows.iter().map(|(row, _)| row.effective_at).collect::<Vec<_>>(),
+            &rows.iter().map(|(row, _)| row.recorded_at).collect::<Vec<_>>(),
+            &rows.iter().map(|(row, _)| row.counts_at).collect::<Vec<_>>(),
+            &maybe(&|row| row.amount) as _,
+            &maybe(&|row| row.basis) as _,
+            &text(&|row| row.category.as_deref()) as _,
+            &rows.iter().map(|(row, _)| row.priority).collect::<Vec<_>>() as _,
+            &maybe(&|row| row.cost_amount) as _,
+            &text(&|row| row.cost_currency.as_deref()) as _,
+            &rows.iter().map(|(row, _)| row.starts_at).collect::<Vec<_>>() as _,
+            &rows.iter().map(|(row, _)| row.expires_at).collect::<Vec<_>>() as _,
+            &text(&|row| row.price_id.as_deref()) as _,
+            &text(&|row| row.rule.as_deref()) as _,
+            &rows.iter().map(|(row, _)| row.rules_hash.as_deref()).collect::<Vec<_>>() as _,
+            &rows.iter().map(|(row, _)| row.replaces).collect::<Vec<_>>() as _,
+            &rows.iter().map(|(_, hash)| hash.as_slice()).collect::<Vec<_>>() as _,
+            books.rules.hash.0.as_slice(),
+            &told.inbox,
+            &told.outcomes as _,
+            &told.codes as _,
+            &told.reasons as _,
+            &told.positions,
+        )
+        .fetch_optional(&mut *self.tx)
+        .await?;
+        Ok(Written { head: last.map(|(row, _)| row.position) })
+    }
+
+    async fn lock_head(&mut self) -> Result<Head, StoreError> {
+        let row = sqlx::query!(
+            r#"select position, hash, recorded_at, clock_timestamp() as "now!" from ledger_head for update"#
+        )
+        .fetch_one(&mut *self.tx)
+        .await
+        .map_err(|error| match StoreError::from(error) {
+            // Everybody waits for the head: that says nothing about this batch's messages.
+            StoreError::Locked(error) => StoreError::Busy(error),
+            other => other,
+        })?;
+        Ok(Head { position: row.position, hash: row.hash, recorded_at: row.recorded_at.max(row.now) })
+    }
+}
+
+/// The head before the batch, and the instant at which the batch is written.
+#[derive(Debug, Default)]
+struct Head {
+    position: i64,
+    hash: Vec<u8>,
+    recorded_at: Timestamp,
+}
+
+/// A changed grant, its purchase, and when settling has to look at it next.
+pub(super) struct Made<'b> {
+    pub(super) grant: &'b Grant,
+    pub(super) purchase: Option<PurchaseId>,
+    pub(super) due_at: Option<Timestamp>,
+}
+
+fn is_older(key: &TakenKey, taken: &Taken<'_>) -> bool {
+    key.inbox_id < taken.claim.inbox_id
+}
+
+fn places(grant: &Grant) -> i16 {
+    i16::try_from(grant.scale.places()).unwrap_or(i16::MAX)
+}
+
+pub(super) fn changed_grants<'b>(books: &'b Books<'_>) -> Vec<Made<'b>> {
+    let mut purchase_of: HashMap<GrantId, PurchaseId> = HashMap::new();
+    for purchase in books.changes.purchases.iter().filter_map(|id| books.purchases.get(id)) {
+        purchase_of.extend(gifts(&purchase.decided).map(|gift| (gift.terms.grant_id, purchase.id)));
+    }
+    let of = |(grant_id, customer): (&GrantId, &crate::domain::ids::CustomerId)| {
+        let account: &'b Account = books.accounts.get(customer)?;
+        let grant = account.grants.get(grant_id)?;
+        let settled_to = account.settled_to.unwrap_or(books.clock);
+        Some(Made { grant, purchase: purchase_of.get(grant_id).copied(), due_at: grant.due_at(settled_to) })
+    };
+    books.changes.grants.iter().filter_map(of).collect()
+}
+
+/// A Postgres array as text.
+fn array<T: std::fmt::Display>(items: impl IntoIterator<Item = T>) -> String {
+    let items: Vec<String> = items.into_iter().map(|item| item.to_string()).collect();
+    format!("{{{}}}", items.join(","))
+}
+
+pub(super) fn messages_of(purchase: &Purchase) -> String {
+    array(purchase.kept.iter().map(|kept| kept.inbox_id.0))
+}
+
+pub(super) fn waiting_of(purchase: &Purchase) -> String {
+    array(purchase.waiting.iter().map(|waiting| waiting.0))
+}
+
+/// The grants of a purchase that were made: those that an account holds.
+pub(super) fn grants_of(purchase: &Purchase, books: &Books<'_>) -> String {
+    let held = |id: &GrantId, customer| {
+        books.accounts.get(customer).is_some_and(|account: &Account| account.grants.contains_key(id))
+    };
+    let made = gifts(&purchase.decided).filter(|gift| held(&gift.terms.grant_id, &gift.terms.customer_id));
+    array(made.map(|gift| gift.terms.grant_id))
+}
+
+type PoolRow<'b> = (&'b str, &'b str, Decimal, i64, (crate::domain::ids::CustomerId, crate::domain::ids::CreditType));
+
+/// Balance and sequence of every pool after its last entry.
+fn last_of_pools(entries: &[Entry]) -> Vec<PoolRow<'_>> {
+    let mut last: HashMap<(&str, &str), &Entry> = HashMap::new();
+    for entry in entries {
+        last.insert((entry.customer_id.as_str(), entry.credit_type.as_str()), entry);
+    }
+    last.into_iter()
+        .map(|((customer, kind), entry)| {
+            let key = (entry.customer_id.clone(), entry.credit_type.clone());
+            (customer, kind, entry.end_balance.value(), entry.sequence.cast_signed(), key)
+        })
+        .collect()
+}
+
+fn chained(entries: &[Entry], head: &Head) -> Vec<(LedgerRow, [u8; 32])> {
+    let mut previous = head.hash.clone();
+    let mut position = head.position;
+    let mut rows = Vec::with_capacity(entries.len());
+    for entry in entries {
+        position += 1;
+        let row = LedgerRow::new(entry, position, Uuid::now_v7(), head.recorded_at);
+        let hash = hash(&previous, &row);
+        previous = hash.to_vec();
+        rows.push((row, hash));
+    }
+    rows
+}
+
+/// Columns of `outcomes`.
+#[derive(Default)]
+struct Told<'b> {
+    inbox: Vec<Uuid>,
+    outcomes: Vec<&'b str>,
+    codes: Vec<Option<&'b str>>,
+    reasons: Vec<&'b str>,
+    positions: Vec<String>,
+}
+
+/// What became of every message that has a row: those of the batch, and earlier ones that it settled.
+fn told<'b>(books: &'b Books<'_>, taken: &[Taken<'b>], before: i64) -> Told<'b> {
+    let refused = |record: &&Record| record.outcome != Outcome::DeadLettered;
+    let records = taken.iter().map(|taken| taken.record).filter(refused).chain(&books.changes.earlier);
+    let mut told = Told::default();
+    for Record { inbox_id: InboxId(inbox), outcome, code, reason, entries } in records {
+        let position = |entry: &usize| before + i64::try_from(*entry).unwrap_or(i64::MAX - before) + 1;
+        told.inbox.push(*inbox);
+        told.outcomes.push(outcome.name());
+        told.codes.push(code.map(crate::domain::outcome::RefusalCode::name));
+        told.reasons.push(reason);
+        told.positions.push(array(entries.iter().map(position)));
+    }
+    told
+}
