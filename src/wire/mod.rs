@@ -10,6 +10,7 @@
 //! through [`fields`] -> [`fingerprint`].
 
 mod envelope;
+pub mod event;
 mod fields;
 mod fingerprint;
 mod invoice;

@@ -3,6 +3,7 @@
 mod amounts;
 mod body;
 mod envelope;
+mod event;
 mod fingerprint;
 mod limits;
 mod samples;
