@@ -5,9 +5,9 @@
 //! body that was kept. The same bytes always give the same answer. Out: [`event::event`] gives the event of a ledger
 //! entry. Pure: no I/O, no clock. Called by `handler`, `store`'s readers of kept bodies, and `relay`.
 //!
-//! The walk of a message: size -> [`json`] (strict text to a tree) -> [`envelope`] (structured or binary, the
-//! attributes) -> one file a type ([`payment`], [`invoice`], [`refund`], [`signup`], [`link`]), which read their fields
-//! through [`fields`] -> [`fingerprint`].
+//! The walk of a message: size -> `json` (strict text to a tree) -> `envelope` (structured or binary, the
+//! attributes) -> one file a type (`payment`, `invoice`, `refund`, `signup`, `link`), which read their fields
+//! through `fields` -> `fingerprint`.
 
 mod envelope;
 pub mod event;
@@ -142,6 +142,8 @@ pub fn decode_stored(stored: &Stored<'_>) -> Result<Message, DecodeError> {
 }
 
 /// Renders a header table or the like, for the record. `null` for what JSON cannot express.
+///
+/// A NUL in a text becomes `\u0000`: right in JSON, but nothing that Postgres takes as `jsonb`.
 #[must_use]
 pub fn json_text(value: &impl serde::Serialize) -> String {
     serde_json::to_string(value).unwrap_or_else(|_| "null".to_owned())

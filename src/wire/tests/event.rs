@@ -86,8 +86,8 @@ fn after(entry: &mut Entry, remaining: &str, status: GrantStatus) {
     entry.grant = entry.grant.map(|grant| GrantAfter { remaining: credits(remaining), status, ..grant });
 }
 
-fn demand(requested: &str, shortfall: &str) -> Option<Demand> {
-    Some(Demand { requested: credits(requested), shortfall: credits(shortfall) })
+fn asks(entry: &mut Entry, requested: &str, shortfall: &str) {
+    entry.demand = Some(Demand { requested: credits(requested), shortfall: credits(shortfall) });
 }
 
 /// The body, which is one line, broken at a few keys.
@@ -148,7 +148,7 @@ fn a_schedule_takes_the_terms_of_its_own_row() {
 fn a_consume_says_what_was_asked_for() {
     let consumed = entry(EntryType::Consume, |entry| {
         entry.delta = Delta::minus(credits("0.25"));
-        entry.demand = demand("0.5", "0.25");
+        asks(entry, "0.5", "0.25");
         after(entry, "0", GrantStatus::Depleted);
     });
     insta::assert_snapshot!(shown(&consumed, Some(&welcome())), @r#"
@@ -173,7 +173,7 @@ fn a_consume_that_found_nothing_names_no_grant() {
     let nothing = entry(EntryType::Consume, |entry| {
         entry.delta = Delta::ZERO;
         entry.end_balance = Credits::ZERO;
-        entry.demand = demand("5", "5");
+        asks(entry, "5", "5");
         entry.grant = None;
     });
     insta::assert_snapshot!(shown(&nothing, None), @r#"
@@ -195,7 +195,7 @@ fn a_consume_that_found_nothing_names_no_grant() {
 fn a_revoke_says_its_shortfall() {
     let revoked = entry(EntryType::Revoke, |entry| {
         entry.delta = Delta::minus(credits("200"));
-        entry.demand = demand("500", "300");
+        asks(entry, "500", "300");
         entry.actor = Actor::parse("worker:refund").unwrap();
         after(entry, "0", GrantStatus::Revoked);
     });
@@ -219,7 +219,7 @@ fn a_revoke_says_its_shortfall() {
 
 #[test]
 fn a_reinstate_says_its_shortfall_be_it_none() {
-    let reinstated = entry(EntryType::Reinstate, |entry| entry.demand = demand("1000", "0"));
+    let reinstated = entry(EntryType::Reinstate, |entry| asks(entry, "1000", "0"));
     insta::assert_snapshot!(shown(&reinstated, Some(&pack())), @r#"
     {"specversion":"1.0","id":"00000000-0000-0000-0000-000000000193","source":"/credits",
     "type":"ledger-changed","subject":"cus_1",

@@ -41,8 +41,12 @@ fn what_may_be_absent_is_checked_when_it_is_there() {
     for (kind, base, names) in cases {
         for name in names {
             let decode = |value: &Value| decode_data(kind, &with(&base, &json!({*name: value})));
-            short.iter().for_each(|value| check(decode(value), None, &format!("{kind} {name} {value}")));
-            long.iter().for_each(|value| check(decode(value), FIELD, &format!("{kind} {name} {value}")));
+            for value in &short {
+                check(decode(value), None, &format!("{kind} {name} {value}"));
+            }
+            for value in &long {
+                check(decode(value), FIELD, &format!("{kind} {name} {value}"));
+            }
         }
     }
 }

@@ -2,6 +2,7 @@ use std::fs;
 use std::path::PathBuf;
 
 use super::*;
+use crate::domain::ids::Alias;
 use crate::domain::message::{RefundStatus, Statement};
 use crate::wire::{Stored, decode_stored};
 
@@ -60,7 +61,7 @@ fn a_sample_says_what_its_file_says() {
     assert_eq!(payment.payment_id.as_str(), "pi_1001");
     assert_eq!(payment.customer_id.as_str(), "cus_ada");
     assert_eq!((payment.amount.to_string().as_str(), payment.amount.currency().code()), ("49.00", "USD"));
-    assert_eq!(payment.aliases.iter().map(|alias| alias.as_str()).collect::<Vec<_>>(), ["ch_1001", "cs_1001"]);
+    assert_eq!(payment.aliases.iter().map(Alias::as_str).collect::<Vec<_>>(), ["ch_1001", "cs_1001"]);
     assert_eq!(payment.payment_method.as_deref(), Some("card"));
     assert_eq!(payment.metadata.get("plan").map(String::as_str), Some("pro"));
     let (price, line) = payment.lines.as_ref().unwrap().0.first_key_value().unwrap();
