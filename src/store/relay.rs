@@ -95,7 +95,7 @@ impl Session {
                             category,
                             priority,
                             cost_amount: row.terms_cost_amount,
-                            cost_currency: row.terms_cost_currency,
+                            cost_currency: row.terms_cost_currency.clone(),
                             effective_at: row.terms_starts_at.unwrap_or(row.effective_at),
                             expires_at: row.terms_expires_at,
                             price_id: None,
