@@ -84,7 +84,7 @@ impl Session {
             .await?;
         rows.into_iter()
             .map(|row| {
-                let terms = match (row.terms_amount, row.terms_basis, row.terms_category, row.terms_priority) {
+                let terms = match (row.terms_amount, row.terms_basis, row.terms_category.clone(), row.terms_priority) {
                     (Some(amount), Some(basis), Some(category), Some(priority)) => Some(
                         TermsRow {
                             grant_id: row.grant_id.unwrap_or_default(),
