@@ -67,7 +67,7 @@ mod tests {
 
     #[test]
     fn a_success_starts_again_from_the_shortest_wait() {
-        let mut retry = Retry::new(Duration::from_millis(100), Duration::from_secs(60));
+        let mut retry = Retry::new(Duration::from_millis(100), Duration::from_mins(1));
         for _ in 0..50 {
             retry.next_delay();
         }

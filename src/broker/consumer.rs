@@ -6,11 +6,12 @@
 //!   broker delivers those messages again.
 //! - It never gives up and never returns an error: what is wrong is in [`Health`] and, when it changes, in the log.
 //!
-//! Called by `handler`. It holds no thread and no task of its own that handles messages: the lane's calls drive it.
+//! Called by `handler`. No task of its own touches a message: the lane's calls drive it.
 
 use std::sync::Arc;
 use std::time::Duration;
 
+use tokio::task::JoinHandle;
 use tokio::time::{Instant, sleep_until};
 
 use super::error::BrokerError;
@@ -35,6 +36,8 @@ pub struct Consumers {
     health: Arc<Health>,
     generation: u64,
     session: Option<Session>,
+    /// A session under way, in a task of its own: a lane that asks in short turns must not start over each time.
+    beginning: Option<JoinHandle<Result<Session, BrokerError>>>,
     retry: Retry,
     not_before: Option<Instant>,
     stopped: bool,
@@ -52,6 +55,7 @@ impl Consumers {
             health,
             generation: 0,
             session: None,
+            beginning: None,
             retry: Retry::new(RETRY_FIRST, RETRY_MAX),
             not_before: None,
             stopped: false,
@@ -92,6 +96,7 @@ impl Consumers {
     /// Stops: cancels the consumers, requeues all that is not settled, closes. Settle what is in hand first.
     pub async fn stop(&mut self) {
         self.stopped = true;
+        self.give_up_beginning();
         if let Some(session) = self.session.take() {
             session.drain().await;
         }
@@ -109,15 +114,33 @@ impl Consumers {
             if let Some(instant) = self.not_before {
                 sleep_until(instant).await;
             }
-            self.generation += 1;
-            match Session::begin(&self.options, &self.lane, &self.queues, self.generation, &self.health).await {
-                Ok(session) => self.begun(session),
-                Err(error) => self.failed(&error),
+            let begun = self.beginning().await;
+            self.beginning = None;
+            match begun {
+                Ok(Ok(session)) => self.begun(session),
+                Ok(Err(error)) => self.failed(&error),
+                Err(died) => self.failed(&BrokerError::died(&died)),
             }
         }
         match &mut self.session {
             Some(session) => session,
             None => unreachable!("the loop above ends with a session"),
+        }
+    }
+
+    /// The session under way, or else a new one.
+    fn beginning(&mut self) -> &mut JoinHandle<Result<Session, BrokerError>> {
+        self.beginning.get_or_insert_with(|| {
+            self.generation += 1;
+            let (options, health, generation) = (Arc::clone(&self.options), Arc::clone(&self.health), self.generation);
+            let (lane, queues) = (self.lane.clone(), self.queues.clone());
+            tokio::spawn(async move { Session::begin(&options, &lane, &queues, generation, &health).await })
+        })
+    }
+
+    fn give_up_beginning(&mut self) {
+        if let Some(beginning) = self.beginning.take() {
+            beginning.abort();
         }
     }
 
@@ -150,6 +173,7 @@ impl Consumers {
 
 impl Drop for Consumers {
     fn drop(&mut self) {
+        self.give_up_beginning();
         self.health.lane_removed();
         self.health.recovered(&self.lane);
     }

@@ -66,6 +66,11 @@ impl BrokerError {
         Self::of(format!("declaring {entity}"), error)
     }
 
+    /// Our own task ended before its time.
+    pub(super) fn died(error: &tokio::task::JoinError) -> Self {
+        Self::Unavailable { doing: "starting consumers".to_owned(), said: error.to_string() }
+    }
+
     /// An answer did not come in time.
     pub(super) fn late(doing: impl Into<String>) -> Self {
         Self::Unavailable { doing: doing.into(), said: "no answer in time".to_owned() }

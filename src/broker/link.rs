@@ -30,26 +30,26 @@ const CLOSE_LIMIT: Duration = Duration::from_secs(2);
 /// One open connection.
 pub(super) struct Link {
     connection: Connection,
-    blocked: watch::Receiver<bool>,
-    watcher: JoinHandle<()>,
+    blocked: watch::Sender<bool>,
+    watcher: Option<JoinHandle<()>>,
     /// Last: shutting the socket ends what the fields above left behind.
     _socket: Socket,
 }
 
 impl Link {
     /// Connects and logs in as `name`.
-    pub(super) async fn open(
-        options: &Options,
-        name: &str,
-        role: Role,
-        health: &Arc<Health>,
-    ) -> Result<Self, BrokerError> {
-        let socket = Socket::default();
+    pub(super) async fn open(options: &Options, name: &str) -> Result<Self, BrokerError> {
+        let socket = Socket::new();
         let connection = connect(options, name, &socket).await?;
-        let (tell, blocked) = watch::channel(false);
+        Ok(Self { connection, blocked: watch::Sender::new(false), watcher: None, _socket: socket })
+    }
+
+    /// Counts it as up from now on, for as long as it is.
+    pub(super) fn watched(mut self, role: Role, health: &Arc<Health>) -> Self {
+        let (events, status) = (self.connection.events_listener(), self.connection.status().clone());
         let up = Up::new(Arc::clone(health), role);
-        let watched = watch_events(connection.events_listener(), connection.status().clone(), tell, up);
-        Ok(Self { connection, blocked, watcher: tokio::spawn(watched), _socket: socket })
+        self.watcher = Some(tokio::spawn(watch_events(events, status, self.blocked.clone(), up)));
+        self
     }
 
     /// Opens a channel.
@@ -59,7 +59,7 @@ impl Link {
 
     /// Whether the broker blocks this connection's publishes now, and every change of it.
     pub(super) fn blocked(&self) -> watch::Receiver<bool> {
-        self.blocked.clone()
+        self.blocked.subscribe()
     }
 
     /// Closes in order, within a limit.
@@ -71,7 +71,9 @@ impl Link {
 
 impl Drop for Link {
     fn drop(&mut self) {
-        self.watcher.abort();
+        if let Some(watcher) = &self.watcher {
+            watcher.abort();
+        }
     }
 }
 
@@ -79,11 +81,12 @@ async fn connect(options: &Options, name: &str, socket: &Socket) -> Result<Conne
     let uri = options.uri()?;
     let doing = format!("connecting to {}:{}", uri.authority.host, uri.authority.port);
     let runtime = lapin::runtime::default_runtime().map_err(|error| BrokerError::of("starting", &error))?;
-    let (handle, limit) = (Arc::clone(&socket.0), options.connect_timeout);
+    let (handle, given_up) = (Arc::clone(&socket.handle), socket.given_up());
     let attempt = Connection::connector(
         uri,
         runtime,
         async move |uri, runtime| {
+            let mut given_up = given_up.clone();
             let dialled = async {
                 let stream = AsyncTcpStream::connect(&runtime, addresses(&uri).await?).await?;
                 if let AsyncTcpStream::Plain(plain) = &stream {
@@ -91,7 +94,11 @@ async fn connect(options: &Options, name: &str, socket: &Socket) -> Result<Conne
                 }
                 secured(stream, &uri).await
             };
-            Ok(timeout(limit, dialled).await.map_err(|_| io::Error::from(io::ErrorKind::TimedOut))??)
+            // Not a timer: one that is polled while the runtime shuts down panics on the driver's thread.
+            tokio::select! {
+                done = dialled => Ok(done?),
+                _ = given_up.changed() => Err(io::Error::from(io::ErrorKind::TimedOut).into()),
+            }
         },
         properties(name),
     );
@@ -133,6 +140,10 @@ async fn watch_events(
     up: Up,
 ) {
     let mut events = pin!(events);
+    // The end may have come before anybody listened.
+    if !status.connected() {
+        return;
+    }
     while let Some(event) = events.next().await {
         match event {
             Event::ConnectionBlocked(_) | Event::ConnectionUnblocked => {
@@ -147,21 +158,32 @@ async fn watch_events(
     blocked.send_replace(false);
 }
 
-/// The second handle of a connection's socket. Dropping it shuts the socket, also one that is dialled later.
-#[derive(Default)]
-struct Socket(Arc<Mutex<Handle>>);
+/// The second handle of a connection's socket. Dropping it shuts the socket, and gives up dialling if that still goes on.
+struct Socket {
+    handle: Arc<Mutex<Handle>>,
+    /// Nothing is ever sent: what counts is that it is gone.
+    waiting: watch::Sender<()>,
+}
 
-#[derive(Default)]
 enum Handle {
-    #[default]
     NotYet,
     Open(TcpStream),
     Shut,
 }
 
+impl Socket {
+    fn new() -> Self {
+        Self { handle: Arc::new(Mutex::new(Handle::NotYet)), waiting: watch::Sender::new(()) }
+    }
+
+    fn given_up(&self) -> watch::Receiver<()> {
+        self.waiting.subscribe()
+    }
+}
+
 impl Drop for Socket {
     fn drop(&mut self) {
-        let mut handle = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut handle = self.handle.lock().unwrap_or_else(PoisonError::into_inner);
         if let Handle::Open(socket) = &*handle {
             // It fails only if the peer was faster.
             let _ = socket.shutdown(Shutdown::Both);

@@ -58,22 +58,22 @@ impl Publisher {
     /// # Errors
     /// [`BrokerError`] if the broker cannot be used, or has the exchange with other settings.
     pub async fn connect(options: &Options, health: &Arc<Health>) -> Result<Self, BrokerError> {
-        let link = Link::open(options, "credits relay", Role::Publishing, health).await?;
+        let link = Link::open(options, "credits relay").await?;
         let set_up = async {
             let channel = link.channel().await?;
             topology::declare_output(&channel, options).await?;
             confirming(&channel).await.map(|()| channel)
         };
         let channel = timeout(SETUP_LIMIT, set_up).await.map_err(|_| BrokerError::late("starting to publish"))??;
-        Self::on(link, channel, options, &options.credits_exchange)
+        Self::on(link.watched(Role::Publishing, health), channel, options, &options.credits_exchange)
     }
 
     /// Connects to publish to `exchange`, which must exist.
     async fn connect_to(options: &Options, exchange: &str) -> Result<Self, BrokerError> {
-        let link = Link::open(options, "credits publish", Role::Publishing, &Arc::default()).await?;
+        let link = Link::open(options, "credits publish").await?;
         let channel = link.channel().await?;
         confirming(&channel).await?;
-        Self::on(link, channel, options, exchange)
+        Self::on(link.watched(Role::Publishing, &Arc::default()), channel, options, exchange)
     }
 
     fn on(link: Link, channel: Channel, options: &Options, exchange: &str) -> Result<Self, BrokerError> {

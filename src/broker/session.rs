@@ -69,14 +69,14 @@ impl Session {
         generation: u64,
         health: &Arc<Health>,
     ) -> Result<Self, BrokerError> {
-        let link = Link::open(options, &format!("credits {lane}"), Role::Consuming, health).await?;
+        let link = Link::open(options, &format!("credits {lane}")).await?;
         let set_up = async {
             topology::declare_on(&link.channel().await?, options).await?;
             let open = |(consumer, queue)| Feed::open(&link, options, queue, ChannelId { generation, consumer });
             future::try_join_all(queues.iter().map(String::as_str).enumerate().map(open)).await
         };
         let feeds = timeout(SETUP_LIMIT, set_up).await.map_err(|_| BrokerError::late("starting consumers"))??;
-        Ok(Self { generation, feeds, turn: 0, begun: Instant::now(), link })
+        Ok(Self { generation, feeds, turn: 0, begun: Instant::now(), link: link.watched(Role::Consuming, health) })
     }
 
     /// How long it has lived.
@@ -103,13 +103,13 @@ impl Session {
         while idle < self.feeds.len() && room.batch.len() < room.messages {
             let feed = &mut self.feeds[self.turn];
             match feed.poll_next(cx)? {
-                Poll::Ready(next) => match room.take(next) {
-                    Ok(()) => idle = 0,
-                    Err(too_big) => {
-                        feed.held = Some(too_big);
+                Poll::Ready(next) => {
+                    idle = 0;
+                    feed.held = room.take(next);
+                    if feed.held.is_some() {
                         return Ok(());
                     }
-                },
+                }
                 Poll::Pending => idle += 1,
             }
             self.turn = (self.turn + 1) % self.feeds.len();
@@ -149,13 +149,14 @@ impl Session {
 }
 
 impl Room {
-    fn take(&mut self, next: Delivery) -> Result<(), Delivery> {
+    /// Takes `next` into the batch, or gives it back if it does not fit.
+    fn take(&mut self, next: Delivery) -> Option<Delivery> {
         if next.body.len() > self.bytes && !self.batch.is_empty() {
-            return Err(next);
+            return Some(next);
         }
         self.bytes = self.bytes.saturating_sub(next.body.len());
         self.batch.push(next);
-        Ok(())
+        None
     }
 }
 

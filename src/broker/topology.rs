@@ -13,12 +13,10 @@
 use lapin::options::{ExchangeDeclareOptions, QueueBindOptions, QueueDeclareOptions};
 use lapin::types::{AMQPValue, FieldTable};
 use lapin::{Channel, ExchangeKind};
-use std::sync::Arc;
 use std::time::Duration;
 use tokio::time::timeout;
 
 use super::error::BrokerError;
-use super::health::{Health, Role};
 use super::link::Link;
 use super::options::{Options, short};
 
@@ -34,7 +32,7 @@ pub(super) const SETUP_LIMIT: Duration = Duration::from_secs(30);
 /// # Errors
 /// [`BrokerError`], [`BrokerError::Mismatch`] if something exists with other settings.
 pub async fn declare(options: &Options) -> Result<(), BrokerError> {
-    let link = Link::open(options, "credits declare", Role::Publishing, &Arc::new(Health::default())).await?;
+    let link = Link::open(options, "credits declare").await?;
     let declared = timeout(SETUP_LIMIT, async { declare_on(&link.channel().await?, options).await }).await;
     link.close().await;
     declared.unwrap_or_else(|_| Err(BrokerError::late("declaring exchanges and queues")))

@@ -71,7 +71,10 @@ mod tests {
 
     use super::*;
 
-    fn check(delivered: u64, calls: &[(&[u64], &[u64], &[u64], &[(u64, bool)])]) {
+    /// Acknowledged, requeued; sent as requeues, sent as acknowledgements.
+    type Call<'a> = (&'a [u64], &'a [u64], &'a [u64], &'a [(u64, bool)]);
+
+    fn check(delivered: u64, calls: &[Call]) {
         let mut window = Window::default();
         window.deliver(delivered);
         for (acks, requeues, sent_requeues, sent_acks) in calls {
