@@ -1,6 +1,11 @@
 //! `credits`: the queue worker for prepaid credits.
 #![forbid(unsafe_code)]
 
+pub mod broker;
+pub mod config;
 pub mod domain;
+pub mod http;
+pub mod retry;
 pub mod store;
+pub mod telemetry;
 pub mod wire;

@@ -97,3 +97,31 @@ pub struct Outgoing {
     /// The body.
     pub body: Vec<u8>,
 }
+
+/// What to do with one delivery.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum How {
+    /// It is done with: the broker may forget it.
+    Ack,
+    /// It was not handled: the broker delivers it again, here or elsewhere.
+    Requeue,
+}
+
+/// One delivery and what to do with it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Settled {
+    /// The channel that it came by.
+    pub channel: ChannelId,
+    /// Its tag on that channel.
+    pub tag: u64,
+    /// What to do with it.
+    pub how: How,
+}
+
+impl Delivery {
+    /// Names this delivery and what to do with it.
+    #[must_use]
+    pub fn settled(&self, how: How) -> Settled {
+        Settled { channel: self.channel, tag: self.tag, how }
+    }
+}

@@ -1,0 +1,146 @@
+//! Which acknowledgements to send for the tags of one channel. Pure.
+//!
+//! The broker numbers the deliveries of a channel 1, 2, 3 …; one multiple-acknowledge settles all up to its tag. So it
+//! is used only for a tag below which everything is settled already, or settled by this very call; above a hole each
+//! tag gets its own. Tag 0, which would settle everything, is never made. A tag that was settled before, or was never
+//! delivered, is left out: the broker would close the channel over it.
+
+use std::collections::BTreeSet;
+
+/// The tags of one channel: delivered, settled, still open.
+#[derive(Debug, Default)]
+pub(super) struct Window {
+    /// Everything up to here is settled.
+    floor: u64,
+    /// The highest tag that came.
+    delivered: u64,
+    /// Settled tags above the floor.
+    above: BTreeSet<u64>,
+}
+
+/// What to send on one channel, requeues first: a multiple-acknowledge must find them settled.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub(super) struct Plan {
+    /// Tags to requeue, one by one.
+    pub(super) requeues: Vec<u64>,
+    /// Tags to acknowledge, and whether all below are meant too.
+    pub(super) acks: Vec<(u64, bool)>,
+}
+
+impl Window {
+    /// A delivery came.
+    pub(super) fn deliver(&mut self, tag: u64) {
+        self.delivered = self.delivered.max(tag);
+    }
+
+    /// The highest tag that came, if not everything up to it is settled.
+    pub(super) fn unsettled(&self) -> Option<u64> {
+        (self.floor < self.delivered).then_some(self.delivered)
+    }
+
+    /// Settles `acks` and `requeues`, and says what to send.
+    pub(super) fn settle(&mut self, acks: &[u64], requeues: &[u64]) -> Plan {
+        let requeues: Vec<u64> = requeues.iter().copied().filter(|tag| self.take(*tag)).collect();
+        let fresh: BTreeSet<u64> = acks.iter().copied().filter(|tag| self.take(*tag)).collect();
+        self.raise_floor();
+        Plan { requeues, acks: self.acks(&fresh) }
+    }
+
+    fn acks(&self, fresh: &BTreeSet<u64>) -> Vec<(u64, bool)> {
+        let below: Vec<u64> = fresh.range(..=self.floor).copied().collect();
+        let run = below.last().map(|last| (*last, below.len() > 1));
+        let beyond_a_hole = fresh.range(self.floor.saturating_add(1)..).map(|tag| (*tag, false));
+        run.into_iter().chain(beyond_a_hole).collect()
+    }
+
+    /// Marks one open tag as settled; false if it is not open.
+    fn take(&mut self, tag: u64) -> bool {
+        tag > self.floor && tag <= self.delivered && self.above.insert(tag)
+    }
+
+    fn raise_floor(&mut self) {
+        while self.above.remove(&self.floor.saturating_add(1)) {
+            self.floor = self.floor.saturating_add(1);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    /// Acknowledged, requeued; sent as requeues, sent as acknowledgements.
+    type Call<'a> = (&'a [u64], &'a [u64], &'a [u64], &'a [(u64, bool)]);
+
+    fn check(delivered: u64, calls: &[Call]) {
+        let mut window = Window::default();
+        window.deliver(delivered);
+        for (acks, requeues, sent_requeues, sent_acks) in calls {
+            let plan = window.settle(acks, requeues);
+            assert_eq!((plan.requeues.as_slice(), plan.acks.as_slice()), (*sent_requeues, *sent_acks));
+        }
+    }
+
+    #[test]
+    fn a_contiguous_run_is_one_multiple_acknowledge() {
+        check(5, &[(&[1, 2, 3], &[], &[], &[(3, true)]), (&[5, 4], &[], &[], &[(5, true)])]);
+    }
+
+    #[test]
+    fn one_tag_is_a_single_acknowledge() {
+        check(2, &[(&[1], &[], &[], &[(1, false)])]);
+    }
+
+    #[test]
+    fn behind_a_hole_each_tag_is_acknowledged_by_itself() {
+        check(6, &[(&[1, 2, 4, 5], &[], &[], &[(2, true), (4, false), (5, false)])]);
+    }
+
+    #[test]
+    fn a_filled_hole_acknowledges_no_tag_twice() {
+        check(6, &[(&[2, 3], &[], &[], &[(2, false), (3, false)]), (&[1, 4], &[], &[], &[(4, true)])]);
+    }
+
+    #[test]
+    fn a_requeued_tag_does_not_break_the_run() {
+        check(4, &[(&[1, 3, 4], &[2], &[2], &[(4, true)])]);
+    }
+
+    #[test]
+    fn a_requeued_tag_at_the_end_is_never_acknowledged() {
+        check(4, &[(&[1, 2, 3], &[4], &[4], &[(3, true)])]);
+    }
+
+    #[test]
+    fn tags_that_are_not_open_are_left_out() {
+        check(2, &[(&[0, 1, 9], &[], &[], &[(1, false)]), (&[1], &[1], &[], &[])]);
+    }
+
+    proptest! {
+        /// A model of the broker: whatever the order of settling, exactly the tags asked for are settled, each once.
+        #[test]
+        fn the_broker_settles_what_was_asked(order in Just((1..=40_u64).collect::<Vec<_>>()).prop_shuffle(),
+                                             cuts in prop::collection::vec(1..8_usize, 1..20)) {
+            let mut window = Window::default();
+            window.deliver(40);
+            let mut open: BTreeSet<u64> = (1..=40).collect();
+            let mut rest = order.as_slice();
+            for cut in cuts {
+                let (call, after) = rest.split_at(cut.min(rest.len()));
+                rest = after;
+                let (requeues, acks): (Vec<u64>, Vec<u64>) = call.iter().partition(|tag| **tag % 7 == 0);
+                let plan = window.settle(&acks, &requeues);
+                for tag in plan.requeues {
+                    prop_assert!(open.remove(&tag));
+                }
+                for (tag, multiple) in plan.acks {
+                    prop_assert!(tag > 0 && open.contains(&tag));
+                    open.retain(|other| if multiple { *other > tag } else { *other != tag });
+                }
+                prop_assert_eq!(&open, &rest.iter().copied().collect::<BTreeSet<_>>());
+            }
+        }
+    }
+}
