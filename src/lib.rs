@@ -1,4 +1,5 @@
 //! `credits`: the queue worker for prepaid credits.
 #![forbid(unsafe_code)]
 
+pub mod config;
 pub mod domain;
