@@ -4,7 +4,9 @@
 pub mod broker;
 pub mod config;
 pub mod domain;
+pub mod handler;
 pub mod http;
+pub mod relay;
 pub mod retry;
 pub mod store;
 pub mod telemetry;

@@ -1,0 +1,17 @@
+//! Settings and rules: what people write down, checked once and as a whole before anything starts.
+//!
+//! Every mistake is reported at once, each with file, line, key, value and the nearest valid word. Text comes in,
+//! typed values go out; only [`Settings::load`] and [`RulesFile::read`] touch the disk. Called by `cli`, which hands
+//! the values to `app`. It never asks the broker or the database, so `credits check` works offline, and no message
+//! of it shows a URL: those hold passwords.
+
+mod document;
+mod layers;
+mod problem;
+pub mod rules_file;
+pub mod settings;
+mod span;
+
+pub use problem::{ConfigError, Problem};
+pub use rules_file::RulesFile;
+pub use settings::Settings;
