@@ -8,17 +8,16 @@
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
-use uuid::Uuid;
-
 use super::account::{Account, Grant, Why};
-use super::facts::{Contradiction, Facts, Kept};
-use super::groups::{Regrouped, regroup};
+use super::facts::{Facts, Kept};
+use super::groups::regroup;
 use super::ids::{Actor, CustomerId, GrantId, Identity, InboxId, PurchaseId, Reason, RuleName};
 use super::ledger::Entry;
 use super::message::{Content, Fingerprint, Message, MessageKey, Name, Statement, Timestamp};
 use super::outcome::{Outcome, RefusalCode};
-use super::purchase::{Decision, Gift, GrantingFact, Standing, Told, Verdict, Wanted, decide, tell, wanted};
+use super::purchase::{Decision, Gift, Standing, Wanted, decide, gifts, wanted};
 use super::rules::Rules;
+use super::told::{Told, tell};
 
 /// A message key that is taken, and by which content.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -177,6 +176,10 @@ impl<'r> Books<'r> {
                 let purchase = self.join(id, &ids, messages, &facts);
                 if new || ids.len() > 1 { self.evaluate(purchase, &facts, kept) } else { self.repeat(purchase, kept) }
             }
+            // Without it there was no contradiction: what a refund's message contradicts is its own conflict.
+            Err(why) if kept.refund_id().is_some() => {
+                refused(kept.inbox_id, RefusalCode::FactConflict, why.to_string())
+            }
             Err(_) => match regroup(&messages, kept) {
                 Ok(regrouped) => self.rearrange(&ids, regrouped, kept),
                 Err(why) => refused(kept.inbox_id, RefusalCode::FactConflict, why.to_string()),
@@ -202,16 +205,21 @@ impl<'r> Books<'r> {
     }
 
     /// Notes that grants belong to another purchase than before.
-    fn moved(&mut self, decided: &[Decision]) {
+    pub(super) fn moved(&mut self, decided: &[Decision]) {
         for gift in gifts(decided) {
-            let held = self.accounts.get(&gift.terms.customer_id);
-            if held.is_some_and(|account| account.grants.contains_key(&gift.terms.grant_id)) {
+            if self.is_made(gift) {
                 self.changes.grants.insert(gift.terms.grant_id, gift.terms.customer_id.clone());
             }
         }
     }
 
-    fn name(&mut self, id: PurchaseId, names: &BTreeSet<Name>) {
+    /// Whether a decided grant was ever due.
+    pub(super) fn is_made(&self, gift: &Gift) -> bool {
+        let account = self.accounts.get(&gift.terms.customer_id);
+        account.is_some_and(|account| account.grants.contains_key(&gift.terms.grant_id))
+    }
+
+    pub(super) fn name(&mut self, id: PurchaseId, names: &BTreeSet<Name>) {
         for name in names {
             if self.names.get(name) != Some(&id) {
                 self.names.insert(name.clone(), id);
@@ -226,44 +234,10 @@ impl<'r> Books<'r> {
         record(kept.inbox_id, Outcome::Duplicate, format!("this {what} adds nothing to what is known"), Vec::new())
     }
 
-    /// A refund became the conflict: purchases that it alone held together come apart.
-    fn rearrange(&mut self, ids: &BTreeSet<PurchaseId>, regrouped: Regrouped, new: &Kept) -> Record {
-        let old: Vec<Purchase> = ids.iter().filter_map(|id| self.purchases.remove(id)).collect();
-        self.changes.purchases.extend(ids.iter().copied());
-        for (kept, why) in regrouped.released {
-            self.release(&kept, &why);
-        }
-        let mut free = ids.clone();
-        let mut result = None;
-        for messages in regrouped.purchases {
-            let Ok(facts) = Facts::unite(&messages) else { continue };
-            let purchase = part_of(&old, messages, &facts, &mut free);
-            self.changes.purchases.insert(purchase.id);
-            self.name(purchase.id, &facts.names);
-            self.moved(&purchase.decided);
-            let holds_new = purchase.kept.iter().any(|kept| kept.inbox_id == new.inbox_id);
-            let record = self.evaluate(purchase, &facts, new);
-            if holds_new {
-                result = Some(record);
-            }
-        }
-        result.unwrap_or_else(|| record(new.inbox_id, Outcome::Applied, String::new(), Vec::new()))
-    }
-
-    fn release(&mut self, kept: &Kept, why: &Contradiction) {
-        self.keys.remove(&kept.key);
-        self.changes.released.insert(kept.key.clone());
-        self.changes.earlier.push(refused(kept.inbox_id, RefusalCode::FactConflict, why.to_string()));
-        for name in kept.statement.names() {
-            self.names.remove(&name);
-            self.changes.names.insert(name);
-        }
-    }
-
     /// Brings the grants of a purchase to what its facts demand, and says what became of `new` and of those waiting.
     ///
     /// A refund that waited takes effect as if it came now, one after the other, each the cause of its own entries.
-    fn evaluate(&mut self, mut purchase: Purchase, facts: &Facts, new: &Kept) -> Record {
+    pub(super) fn evaluate(&mut self, mut purchase: Purchase, facts: &Facts, new: &Kept) -> Record {
         let late: Vec<Kept> = purchase
             .kept
             .iter()
@@ -287,7 +261,7 @@ impl<'r> Books<'r> {
     fn bring(&mut self, decided: &mut Vec<Decision>, facts: &Facts, because: &Kept) {
         let (new, _) = decide(facts, decided, self.rules);
         decided.extend(new);
-        for want in wanted(facts, decided) {
+        for want in wanted(facts, decided, |gift| self.is_made(gift)) {
             self.bring_grant(&want, because);
         }
     }
@@ -326,7 +300,7 @@ impl<'r> Books<'r> {
         caused: &mut HashMap<InboxId, Vec<usize>>,
     ) -> Record {
         let (_, undecided) = decide(facts, &purchase.decided, self.rules);
-        let wanted = wanted(facts, &purchase.decided);
+        let wanted = wanted(facts, &purchase.decided, |gift| self.is_made(gift));
         let mut result = None;
         for kept in &purchase.kept {
             let is_new = kept.inbox_id == new.inbox_id;
@@ -348,8 +322,9 @@ impl<'r> Books<'r> {
             }
         }
         self.purchases.insert(purchase.id, purchase);
-        // Where the new message stands in another purchase, what it caused here is told there.
-        result.unwrap_or_else(|| record(new.inbox_id, Outcome::Applied, String::new(), Vec::new()))
+        // The new message may stand in another purchase (see `release`): what it caused here is told there.
+        let caused = caused.remove(&new.inbox_id).unwrap_or_default();
+        result.unwrap_or_else(|| record(new.inbox_id, Outcome::Applied, String::new(), caused))
     }
 }
 
@@ -382,31 +357,6 @@ fn why(want: &Wanted<'_>, because: &Kept, merge: bool) -> Why {
     Why { actor, reason: Some(Reason::cut(&words)), cause: because.cause() }
 }
 
-/// The grants that `decided` gives.
-pub fn gifts(decided: &[Decision]) -> impl Iterator<Item = &Gift> {
-    decided.iter().filter_map(|decision| match &decision.verdict {
-        Verdict::Gift(gift) => Some(gift.as_ref()),
-        Verdict::NoRule | Verdict::Zero(_) | Verdict::TooMuch(_) => None,
-    })
-}
-
-/// The purchase that `messages` make, with what the old ones had decided of it.
-fn part_of(old: &[Purchase], messages: Vec<Kept>, facts: &Facts, free: &mut BTreeSet<PurchaseId>) -> Purchase {
-    let first = messages.first().map_or(InboxId(Uuid::nil()), |kept| kept.inbox_id);
-    let home = old.iter().find(|purchase| purchase.kept.iter().any(|kept| kept.inbox_id == first));
-    let id = home
-        .filter(|purchase| free.remove(&purchase.id))
-        .map_or_else(|| PurchaseId(Uuid::new_v5(&first.0, b"purchase")), |purchase| purchase.id);
-    let mine = |fact: &GrantingFact| match fact {
-        GrantingFact::Invoice(id) => facts.names.contains(&Name::Invoice(id.clone())),
-        GrantingFact::Payment(id) => facts.names.contains(&Name::Payment(id.clone())),
-    };
-    let decided = old.iter().flat_map(|purchase| &purchase.decided).filter(|decision| mine(&decision.fact));
-    let waiting = old.iter().flat_map(|purchase| &purchase.waiting);
-    let waiting = waiting.filter(|waiting| messages.iter().any(|kept| kept.inbox_id == **waiting));
-    Purchase { id, decided: decided.cloned().collect(), waiting: waiting.copied().collect(), kept: messages }
-}
-
 fn repeated(taken: TakenKey, inbox_id: InboxId, fingerprint: Fingerprint) -> Record {
     if taken.fingerprint == fingerprint {
         return record(taken.inbox_id, Outcome::Duplicate, "this message was taken before".into(), Vec::new());
@@ -420,11 +370,11 @@ pub(super) fn record(inbox_id: InboxId, outcome: Outcome, reason: String, entrie
     Record { inbox_id, outcome, code: None, reason, entries }
 }
 
-fn refused(inbox_id: InboxId, code: RefusalCode, reason: String) -> Record {
+pub(super) fn refused(inbox_id: InboxId, code: RefusalCode, reason: String) -> Record {
     Record { inbox_id, outcome: Outcome::DeadLettered, code: Some(code), reason, entries: Vec::new() }
 }
 
-fn told_record(inbox_id: InboxId, told: Told, entries: Vec<usize>) -> Record {
+pub(super) fn told_record(inbox_id: InboxId, told: Told, entries: Vec<usize>) -> Record {
     match told {
         Told::Applied(words) => record(inbox_id, Outcome::Applied, words, entries),
         Told::Ignored(words) => record(inbox_id, Outcome::Ignored, words, entries),

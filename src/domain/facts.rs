@@ -270,7 +270,8 @@ impl Facts {
         for name in kept.statement.names() {
             if let Name::Invoice(invoice) = &name {
                 state(&mut self.invoice_name, invoice, key, || "invoice of the purchase".into(), shown)?;
-                self.invoice_is_linked |= !matches!(kept.statement, Statement::Refund(_));
+                // A link that repeats what only a refund said adds this: an `in-full` purchase now waits for the invoice.
+                linked |= turned_on(&mut self.invoice_is_linked, !matches!(kept.statement, Statement::Refund(_)));
             }
             linked |= self.names.insert(name);
         }

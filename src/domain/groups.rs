@@ -10,7 +10,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use super::facts::{Contradiction, Facts, Kept};
 use super::ids::RefundId;
-use super::message::{Name, Statement};
+use super::message::Name;
 
 /// Purchases after a message was admitted, and the refunds that it made contradict.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -21,7 +21,7 @@ pub struct Regrouped {
     pub released: Vec<(Kept, Contradiction)>,
 }
 
-/// Groups `kept` and the new message anew.
+/// Groups `kept` and the new message, which is no refund's, anew.
 ///
 /// # Errors
 /// [`Contradiction`] if the new message is itself the conflict.
@@ -32,12 +32,6 @@ pub fn regroup(kept: &[Kept], new: &Kept) -> Result<Regrouped, Contradiction> {
         if let Some(id) = message.refund_id() {
             refunds.entry(id.clone()).or_default().push(message.clone());
         }
-    }
-    if let Statement::Refund(_) = new.statement {
-        // Without it there was no contradiction, so with it the contradiction is its own.
-        let all: Vec<Kept> = kept.iter().chain([new]).cloned().collect();
-        Facts::unite(&all)?;
-        return Ok(Regrouped { purchases: components(&all), released: Vec::new() });
     }
     solid.push(new.clone());
     for group in components(&solid) {

@@ -13,6 +13,8 @@ pub mod ledger;
 pub mod message;
 pub mod outcome;
 pub mod purchase;
+mod release;
 pub mod rules;
 mod signup;
 pub mod target;
+pub mod told;

@@ -16,7 +16,7 @@ use super::amounts::{Credits, Scale};
 use super::facts::{Facts, First};
 use super::ids::{Actor, CreditType, GrantId, InvoiceId, PaymentId, PriceId, Reason, RuleName, RulesHash};
 use super::ledger::Terms;
-use super::message::{Line, Statement};
+use super::message::Line;
 use super::rules::{Category, PurchaseRule, Rules, WhenPaid};
 use super::target::{Reckoning, due, paid, target};
 
@@ -221,26 +221,33 @@ pub enum Standing {
     NotPaid,
     /// A link showed another fact's grant to be the line's one grant.
     Surplus(GrantingFact),
+    /// Only a refund that became a conflict showed that the line was sold in this purchase.
+    NotSold,
+}
+
+/// The grants that `decided` gives.
+pub fn gifts(decided: &[Decision]) -> impl Iterator<Item = &Gift> {
+    decided.iter().filter_map(|decision| match &decision.verdict {
+        Verdict::Gift(gift) => Some(gift.as_ref()),
+        Verdict::NoRule | Verdict::Zero(_) | Verdict::TooMuch(_) => None,
+    })
 }
 
 /// What must be true of every grant of a purchase, in the order of its decisions.
+///
+/// The survivor of several for one line is the first of those that were `made`, else the first: one that was decided
+/// and never due does not push aside a grant that is there.
 #[must_use]
-pub fn wanted<'a>(facts: &Facts, decided: &'a [Decision]) -> Vec<Wanted<'a>> {
-    let gifts = || {
-        decided.iter().filter_map(|decision| match &decision.verdict {
-            Verdict::Gift(gift) => Some(gift.as_ref()),
-            Verdict::NoRule | Verdict::Zero(_) | Verdict::TooMuch(_) => None,
-        })
-    };
-    let mut survivors: BTreeMap<(Option<&PriceId>, &CreditType), &GrantingFact> = BTreeMap::new();
-    for gift in gifts() {
-        let slot = (gift.terms.price_id.as_ref(), &gift.terms.credit_type);
-        let first = survivors.entry(slot).or_insert(&gift.origin.fact);
-        *first = (*first).min(&gift.origin.fact);
+pub fn wanted<'a>(facts: &Facts, decided: &'a [Decision], made: impl Fn(&Gift) -> bool) -> Vec<Wanted<'a>> {
+    let mut survivors: BTreeMap<(Option<&PriceId>, &CreditType), (bool, &GrantingFact)> = BTreeMap::new();
+    for gift in gifts(decided) {
+        let rank = (!made(gift), &gift.origin.fact);
+        let first = survivors.entry((gift.terms.price_id.as_ref(), &gift.terms.credit_type)).or_insert(rank);
+        *first = (*first).min(rank);
     }
-    gifts()
+    gifts(decided)
         .map(|gift| {
-            let survivor = survivors[&(gift.terms.price_id.as_ref(), &gift.terms.credit_type)];
+            let (_, survivor) = survivors[&(gift.terms.price_id.as_ref(), &gift.terms.credit_type)];
             want(facts, gift, survivor)
         })
         .collect()
@@ -248,6 +255,10 @@ pub fn wanted<'a>(facts: &Facts, decided: &'a [Decision]) -> Vec<Wanted<'a>> {
 
 fn want<'a>(facts: &Facts, gift: &'a Gift, survivor: &GrantingFact) -> Wanted<'a> {
     let whole = gift.terms.amount;
+    let sold = |price| facts.lines().is_some_and(|lines| lines.0.contains_key(price));
+    if !gift.terms.price_id.as_ref().is_none_or(sold) {
+        return Wanted { gift, target: whole, standing: Standing::NotSold, words: "not sold in this purchase".into() };
+    }
     if *survivor != gift.origin.fact {
         let words = format!("duplicate of purchase {}", survivor.id());
         return Wanted { gift, target: whole, standing: Standing::Surplus(survivor.clone()), words };
@@ -280,7 +291,9 @@ fn in_words(facts: &Facts, gift: &Gift, reckoning: &Reckoning, target: Credits) 
     let places = places.or_else(|| facts.invoice.as_ref().and_then(super::facts::InvoiceFact::total));
     let places = places.map_or(0, |money| money.currency().places());
     let basis = gift.terms.basis;
-    let mut words = if reckoning.is_by_line() && reckoning.counted < reckoning.base {
+    let mut words = if reckoning.base == BigInt::ZERO {
+        "nothing is due, so no part of the grant goes back".to_owned()
+    } else if reckoning.is_by_line() && reckoning.counted < reckoning.base {
         let fraction = reckoning.fraction();
         format!("{basis} × {} / {} = {target}, by line", fraction.numerator, fraction.denominator)
     } else {
@@ -305,92 +318,4 @@ fn major(units: &BigInt, places: u32) -> String {
     let padded = format!("{digits:0>width$}", width = places.saturating_add(1));
     let (whole, part) = padded.split_at(padded.len().saturating_sub(places));
     format!("{whole}.{part}")
-}
-
-/// What became of one kept message, as far as the purchase's facts tell.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Told {
-    /// The grants are as it demands.
-    Applied(String),
-    /// No rule takes any of its lines.
-    Ignored(String),
-    /// Its partner is missing.
-    Waiting(String),
-}
-
-/// Says what became of `statement` in its purchase.
-#[must_use]
-pub fn tell(
-    statement: &Statement,
-    facts: &Facts,
-    decided: &[Decision],
-    wanted: &[Wanted<'_>],
-    undecided: &[Undecided],
-) -> Told {
-    let anything = !facts.payments.is_empty() || facts.invoice.is_some();
-    match statement {
-        Statement::Refund(_) | Statement::Link(_) if !anything => {
-            Told::Waiting("neither a payment nor an invoice of this purchase is known yet".into())
-        }
-        Statement::Refund(refund) => Told::Applied(tell_refund(&refund.refund_id, facts, wanted)),
-        Statement::Link(_) => Told::Applied("the names are one purchase".into()),
-        Statement::Payment(_) | Statement::Invoice(_) => tell_sale(facts, decided, wanted, undecided),
-    }
-}
-
-fn tell_refund(id: &super::ids::RefundId, facts: &Facts, wanted: &[Wanted<'_>]) -> String {
-    let status = facts.refunds.get(id).map_or("pending", |refund| refund.status().name());
-    let parts: Vec<String> = wanted.iter().map(|wanted| format!("{}: {}", slot(wanted.gift), wanted.words)).collect();
-    match (status, parts.is_empty()) {
-        (_, true) => format!("refund {id} {status}: the purchase has no grant"),
-        ("succeeded", false) => format!("refund {id} succeeded: {}", parts.join("; ")),
-        (_, false) => format!("refund {id} {status}, only a succeeded one counts: {}", parts.join("; ")),
-    }
-}
-
-fn slot(gift: &Gift) -> &str {
-    gift.terms.price_id.as_ref().map_or(gift.terms.credit_type.as_str(), PriceId::as_str)
-}
-
-fn tell_sale(facts: &Facts, decided: &[Decision], wanted: &[Wanted<'_>], undecided: &[Undecided]) -> Told {
-    if facts.lines().is_none() {
-        return Told::Waiting("no message of this purchase has lines yet".into());
-    }
-    let mut words = Vec::new();
-    let mut granted = false;
-    for want in wanted.iter().filter(|want| want.standing == Standing::Due) {
-        granted = true;
-        words.push(tell_gift(facts, want.gift));
-    }
-    let zero = decided.iter().filter_map(|decision| match &decision.verdict {
-        Verdict::Zero(rule) => Some(format!("{}: rule {rule} gives nothing, its amount is zero", decision.price_id)),
-        Verdict::TooMuch(rule) => Some(format!("{}: rule {rule} gives 1e15 or more, refused", decision.price_id)),
-        Verdict::NoRule | Verdict::Gift(_) => None,
-    });
-    let zero: Vec<String> = zero.collect();
-    let late = undecided.iter().map(|line| format!("{} waits for {}", line.price_id, line.awaits));
-    let unpaid = wanted
-        .iter()
-        .filter(|want| want.standing == Standing::NotPaid)
-        .map(|want| format!("{} waits to be paid in full", slot(want.gift)));
-    let waiting: Vec<String> = late.chain(unpaid).collect();
-    let none = decided.iter().filter(|decision| decision.verdict == Verdict::NoRule);
-    let none: Vec<String> = none.map(|decision| format!("no rule takes {}", decision.price_id)).collect();
-    let (waits, nothing) = (!waiting.is_empty(), zero.is_empty());
-    words.extend(waiting);
-    words.extend(zero);
-    words.extend(none);
-    let words = words.join("; ");
-    match (granted, waits, nothing) {
-        (true, ..) | (false, false, false) => Told::Applied(words),
-        (false, true, _) => Told::Waiting(words),
-        (false, false, true) => Told::Ignored(words),
-    }
-}
-
-fn tell_gift(facts: &Facts, gift: &Gift) -> String {
-    let terms = &gift.terms;
-    let rule = terms.rule.as_ref().map_or("", RuleName::as_str);
-    let units = facts.lines().and_then(|lines| lines.0.get(terms.price_id.as_ref()?)).map_or(0, |line| line.quantity);
-    format!("{} × {units}: {} {} by rule {rule} for {}", slot(gift), terms.amount, terms.credit_type, gift.origin.fact)
 }
