@@ -1,1 +1,6 @@
-fn main() {}
+//! The program `credits`: hands its arguments to [`credits::cli`] and ends as that says.
+#![forbid(unsafe_code)]
+
+fn main() -> std::process::ExitCode {
+    credits::cli::main()
+}

@@ -69,7 +69,7 @@ fn rules<'t>(text: &'t str, report: &mut Report<'t>) -> Option<Rules> {
     refuse_unreachable(&drafts, report);
     refuse_two_triggers(&drafts, report);
     let hash = RulesHash(Sha256::digest(text.as_bytes()).into());
-    Some(assemble(hash, credit_types, drafts))
+    assemble(hash, credit_types, drafts)
 }
 
 fn tables<'a, 't>(node: &Node<'a, 't>, report: &mut Report<'_>) -> Option<Vec<Table<'a, 't>>> {
@@ -153,17 +153,17 @@ fn refuse_two_triggers(drafts: &[Draft], report: &mut Report<'_>) {
     }
 }
 
-fn assemble(hash: RulesHash, credit_types: CreditTypes, drafts: Vec<Draft>) -> Rules {
-    let credit_types = credit_types.into_iter().filter_map(|(name, scale)| Some((name, scale?))).collect();
+/// All of it, or nothing where the report holds a mistake: a file is never taken in part.
+fn assemble(hash: RulesHash, credit_types: CreditTypes, drafts: Vec<Draft>) -> Option<Rules> {
+    let credit_types = credit_types.into_iter().map(|(name, scale)| Some((name, scale?))).collect::<Option<_>>()?;
     let mut rules = Rules { hash, credit_types, purchase: Vec::new(), signup: Vec::new() };
     for draft in drafts {
-        match draft.rule {
-            Some(Rule::Purchase(rule)) => rules.purchase.push(rule),
-            Some(Rule::Signup(rule)) => rules.signup.push(rule),
-            None => {}
+        match draft.rule? {
+            Rule::Purchase(rule) => rules.purchase.push(rule),
+            Rule::Signup(rule) => rules.signup.push(rule),
         }
     }
-    rules
+    Some(rules)
 }
 
 #[cfg(test)]

@@ -1,5 +1,7 @@
 //! What rules mean for each other, and the broken files that come with the project.
 
+use proptest::prelude::*;
+
 use super::*;
 
 /// Two purchase rules, five lines each, from lines 3 and 8: `on` in lines 5 and 10, `match` in lines 6 and 11.
@@ -106,5 +108,28 @@ fn each_broken_file_is_refused_for_what_its_name_says() {
         ),
     ] {
         assert_eq!(broken(name), expected);
+    }
+}
+
+/// What a slip of the hand may leave in a file.
+const SLIPS: [&str; 12] = ["", "x", "\"", "=", "[", "]", "{ }", "0", "1.5", "\n", "signup", "\n[[rules]]\n"];
+
+proptest! {
+    #[test]
+    fn a_garbled_file_is_refused_with_a_reason_or_read_whole(
+        at in any::<prop::sample::Index>(),
+        gone in 0_usize..12,
+        slip in prop::sample::select(SLIPS.to_vec()),
+    ) {
+        let text = include_str!("../../../../tests/fixtures/rules.toml");
+        let from = at.index(text.len());
+        let garbled = format!("{}{slip}{}", &text[..from], &text[(from + gone).min(text.len())..]);
+        match RulesFile::parse("rules.toml", garbled.clone()) {
+            Ok(file) => {
+                let headers = garbled.lines().filter(|line| line.trim_start().starts_with("[[rules]]")).count();
+                prop_assert_eq!(file.rules.purchase.len() + file.rules.signup.len(), headers);
+            }
+            Err(error) => prop_assert!(!error.problems.is_empty(), "{garbled}"),
+        }
     }
 }

@@ -1,0 +1,141 @@
+//! The command line: one file a verb, data on stdout, logs and mistakes on stderr.
+//!
+//! A verb reads its arguments, loads settings, calls the room that does the work and shows what came of it; it decides
+//! nothing itself. How it ended is the exit code, which scripts and supervisors rely on: see [`ExitError`]. Called by
+//! `main` alone.
+
+pub mod balance;
+pub mod check;
+pub mod dead_letters;
+pub mod demo;
+mod exit;
+pub mod explain;
+pub mod grants;
+pub mod ledger;
+pub mod migrate;
+pub mod output;
+pub mod publish;
+pub mod run;
+
+use std::future::Future;
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+use anyhow::Context;
+use clap::{Parser, Subcommand};
+
+pub use self::exit::ExitError;
+use crate::config::settings::environment;
+use crate::config::{ConfigError, RulesFile, Settings};
+
+const EXIT_CODES: &str = "\
+Exit codes:
+   0  done
+   1  failed, or found what it looked for to be wrong
+   2  wrong arguments
+  69  the database or the broker cannot be reached
+  78  a mistake in settings, rules or the state of the schema
+
+Settings: built-in defaults, then --config FILE, then the environment (CREDITS_<SECTION>_<KEY>, DATABASE_URL, AMQP_URL).";
+
+/// The queue worker for prepaid credits: billing messages in, an audited ledger out.
+#[derive(Debug, Parser)]
+#[command(name = "credits", version, after_help = EXIT_CODES, subcommand_required = true, arg_required_else_help = true)]
+struct Cli {
+    #[command(flatten)]
+    global: Global,
+    #[command(subcommand)]
+    verb: Verb,
+}
+
+/// Arguments of every verb.
+#[derive(Debug, Clone, Default, clap::Args)]
+pub struct Global {
+    /// Settings that differ from the defaults (TOML; `config/default.toml` is the reference)
+    #[arg(long, global = true, value_name = "FILE")]
+    pub config: Option<PathBuf>,
+}
+
+impl Global {
+    /// The settings of file and environment.
+    ///
+    /// # Errors
+    /// [`ConfigError`] with every mistake.
+    pub fn settings(&self) -> Result<Settings, ConfigError> {
+        Settings::load(self.config.as_deref(), &environment())
+    }
+}
+
+/// The rules file that `--rules` names, or else the settings.
+///
+/// # Errors
+/// [`ConfigError`] with every mistake.
+pub fn read_rules(settings: &Settings, wanted: Option<&Path>) -> Result<RulesFile, ConfigError> {
+    RulesFile::read(wanted.unwrap_or(&settings.rules.file))
+}
+
+/// What `credits` can do.
+#[derive(Debug, Subcommand)]
+enum Verb {
+    Check(check::Args),
+}
+
+/// Runs the verb that the arguments name, and says how it ended.
+#[must_use]
+pub fn main() -> ExitCode {
+    let Cli { global, verb } = Cli::parse();
+    let ended = match verb {
+        Verb::Check(args) => check::run(&global, &args),
+    };
+    match ended {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            output::complain(&error.to_string());
+            error.code()
+        }
+    }
+}
+
+/// Runs `work` on the threads of a runtime: for the verbs that talk to database or broker.
+///
+/// # Errors
+/// Those of `work`, and [`ExitError::Failed`] if the threads cannot be had.
+pub fn block_on<T>(work: impl Future<Output = Result<T, ExitError>>) -> Result<T, ExitError> {
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build();
+    runtime.context("threads cannot be started").map_err(ExitError::Failed)?.block_on(work)
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::{Args, Command, CommandFactory};
+
+    use super::*;
+
+    #[test]
+    fn the_arguments_of_every_verb_make_sense_to_clap() {
+        Cli::command().debug_assert();
+        let verb = |name: &'static str| Command::new(name);
+        for command in [
+            balance::Args::augment_args(verb("balance")),
+            dead_letters::Args::augment_args(verb("dead-letters")),
+            demo::Args::augment_args(verb("demo")),
+            explain::Args::augment_args(verb("explain")),
+            grants::Args::augment_args(verb("grants")),
+            ledger::Args::augment_args(verb("ledger")),
+            migrate::Args::augment_args(verb("migrate")),
+            publish::Args::augment_args(verb("publish")),
+            run::Args::augment_args(verb("run")),
+        ] {
+            assert!(command.get_about().is_some(), "{} says what it does", command.get_name());
+            command.debug_assert();
+        }
+    }
+
+    #[test]
+    fn the_settings_file_may_be_named_before_and_behind_the_verb() {
+        for line in [["credits", "--config", "a.toml", "check"], ["credits", "check", "--config", "a.toml"]] {
+            let cli = Cli::try_parse_from(line).unwrap();
+            assert_eq!(cli.global.config.as_deref(), Some(Path::new("a.toml")));
+        }
+    }
+}
