@@ -279,6 +279,7 @@ impl Worker {
             readiness: self.readiness.clone(),
             bell: Arc::clone(&self.bell),
             stop: self.stop.clone(),
+            said: None,
         };
         tasks.spawn(relay.run());
     }

@@ -52,6 +52,8 @@ pub struct Relay {
     pub bell: Arc<Notify>,
     /// Turns true when the process is asked to stop.
     pub stop: watch::Receiver<bool>,
+    /// What was said last about events that the broker refuses; absent while it takes them.
+    pub said: Option<String>,
 }
 
 /// Why a term as the relay ended.
@@ -126,21 +128,55 @@ impl Relay {
         let from = session.cursor().await?;
         let mut window = Window { open: VecDeque::new(), sent: from, confirmed: from };
         loop {
-            self.fill(&mut session, &mut publisher, &mut window).await?;
-            if window.open.is_empty() {
-                self.idle(&mut session).await?;
-                continue;
-            }
-            tokio::select! {
-                biased;
-                verdict = self.settle(&mut window) => {
-                    let moved = verdict?;
-                    crash::point("confirmed");
-                    session.move_cursor(moved).await?;
-                    retry.reset();
+            match self.turn(&mut session, &mut publisher, &mut window).await {
+                Ok(()) if self.said.is_none() => retry.reset(),
+                Ok(()) => {}
+                // The broker is there and says no: the same connection will do, from the first refusal on.
+                Err(RelayError::Refused { position, why }) => {
+                    self.refused(position, &why);
+                    window = Window { open: VecDeque::new(), sent: window.confirmed, confirmed: window.confirmed };
+                    session.move_cursor(window.confirmed).await?;
+                    tokio::time::sleep(retry.next_delay()).await;
                 }
-                () = self.bell.notified(), if window.open.len() < self.settings.in_flight => {}
+                Err(other) => return Err(other),
             }
+        }
+    }
+
+    /// One look at the ledger and at the confirms; waits if there is nothing to do.
+    async fn turn(
+        &mut self,
+        session: &mut Session,
+        publisher: &mut Publisher,
+        window: &mut Window,
+    ) -> Result<(), RelayError> {
+        self.fill(session, publisher, window).await?;
+        if window.open.is_empty() {
+            return self.idle(session).await;
+        }
+        tokio::select! {
+            biased;
+            verdict = self.settle(window) => {
+                let moved = verdict?;
+                crash::point("confirmed");
+                session.move_cursor(moved).await?;
+                if self.said.take().is_some() {
+                    tracing::info!(position = moved, "publishing again");
+                    self.readiness.set(Condition::Relay, Ok(()));
+                }
+            }
+            () = self.bell.notified(), if window.open.len() < self.settings.in_flight => {}
+        }
+        Ok(())
+    }
+
+    /// Says once what the broker refuses, however often it does.
+    fn refused(&mut self, position: i64, why: &str) {
+        self.metrics.retried(RetryKind::Publish);
+        if self.said.as_deref() != Some(why) {
+            tracing::error!(position, why, "an event was not taken; publishing goes on from it once that is mended");
+            self.said = Some(why.to_owned());
+            self.readiness.set(Condition::Relay, Err(format!("the event at position {position} was not taken: {why}")));
         }
     }
 
