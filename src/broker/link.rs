@@ -181,10 +181,15 @@ async fn watch_events(
     }
     while let Some(event) = events.next().await {
         match event {
-            Event::ConnectionBlocked(_) | Event::ConnectionUnblocked => {
-                let now = matches!(event, Event::ConnectionBlocked(_));
-                up.set_blocked(now);
-                blocked.send_replace(now);
+            Event::ConnectionBlocked(why) => {
+                tracing::warn!(why, "the broker blocks publishers");
+                up.set_blocked(true);
+                blocked.send_replace(true);
+            }
+            Event::ConnectionUnblocked => {
+                tracing::info!("the broker takes messages again");
+                up.set_blocked(false);
+                blocked.send_replace(false);
             }
             Event::Error(_) if !status.connected() => break,
             _ => {}
