@@ -83,7 +83,9 @@ impl Options {
         if uri.vhost.len() > usize::from(u8::MAX) {
             return Err(config("the virtual host in the broker URL is longer than 255 bytes"));
         }
-        uri.query.heartbeat.get_or_insert(self.heartbeat);
+        // 0 would take the server's minute, not switch heartbeats off.
+        let named = uri.query.heartbeat.filter(|seconds| *seconds > 0);
+        uri.query.heartbeat = Some(named.unwrap_or(self.heartbeat));
         Ok(uri)
     }
 
