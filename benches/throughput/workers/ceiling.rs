@@ -19,7 +19,7 @@ use crate::names::{EVENT_KEY, Names};
 use crate::subject::Subject;
 
 const LANES: usize = 2;
-/// Unacknowledged messages of a lane: more brings nothing.
+/// Unacknowledged messages of a lane. Tried side by side: 300 and 2000 are both slower.
 const PREFETCH: u16 = 1_000;
 /// Messages of one stretch: several fit into the prefetch, so that lane and broker work at the same time.
 const STRETCH: usize = 250;
