@@ -3,7 +3,7 @@
 //! The driver leaves a thread and a socket behind for ever if a peer accepts the connection and then says nothing, or
 //! if a blocked connection is dropped. So we dial ourselves and keep a second handle of the socket: dropping a [`Link`],
 //! or the attempt to open one, shuts the socket and with it the driver's thread. The driver's own recovery stays off.
-//! Nothing else in this room unwraps the URL.
+//! Nothing else in this room asks for the parsed URL, which prints its password.
 
 use std::io::{self, Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpStream};

@@ -1,6 +1,6 @@
 //! The plain settings of this room, given by `config`.
 //!
-//! Debug prints no secret: the URL is wrapped, and only `link` unwraps it.
+//! Debug prints no secret: the URL is wrapped, and unwrapped in one function, for `link`.
 
 use std::time::Duration;
 
