@@ -151,9 +151,11 @@ impl Subject {
 
     /// Starts `credits` once, for it to declare its queues in its own way, so that they can be filled.
     async fn let_it_declare(self, bench: &Bench) -> Result<()> {
+        let names = self.names();
         let mut process = self.start(bench)?;
-        bench.until_consuming(&self.names(), &mut process).await?;
-        process.stop().await
+        bench.until_consuming(&names, &mut process).await?;
+        process.stop().await?;
+        bench.left_behind(&names).await.map(drop)
     }
 
     fn with_urls(self, bench: &Bench, command: &mut Command) -> Result<()> {
