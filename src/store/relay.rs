@@ -145,32 +145,3 @@ impl Bell {
         Ok(())
     }
 }
-
-/// What stands still in the database, for gauges.
-#[derive(Debug, Clone, Copy, PartialEq)]
-pub struct Gauges {
-    /// Messages whose partner is missing.
-    pub waiting: i64,
-    /// How long the first of them has been waiting, in seconds.
-    pub oldest_waiting_seconds: f64,
-    /// Deliveries that are being tried alone, or that a process died on.
-    pub attempts: i64,
-}
-
-impl Session {
-    /// What stands still.
-    ///
-    /// # Errors
-    /// [`StoreError`].
-    pub async fn gauges(&mut self) -> Result<Gauges, StoreError> {
-        let row = sqlx::query!(
-            r#"select coalesce(sum(cardinality(waiting)), 0)::bigint as "waiting!",
-                      coalesce(extract(epoch from clock_timestamp() - min(waiting_since))::float8, 0) as "oldest!",
-                      (select count(*) from attempts) as "attempts!"
-               from purchases where waiting_since is not null"#
-        )
-        .fetch_one(&mut self.connection)
-        .await?;
-        Ok(Gauges { waiting: row.waiting, oldest_waiting_seconds: row.oldest, attempts: row.attempts })
-    }
-}
