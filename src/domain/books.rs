@@ -223,7 +223,8 @@ impl<'r> Books<'r> {
     }
 
     /// Whether a decided grant was ever due.
-    pub(super) fn is_made(&self, gift: &Gift) -> bool {
+    #[must_use]
+    pub fn is_made(&self, gift: &Gift) -> bool {
         let account = self.accounts.get(&gift.terms.customer_id);
         account.is_some_and(|account| account.grants.contains_key(&gift.terms.grant_id))
     }
