@@ -78,12 +78,10 @@ impl Snapshot<'_> {
     }
 
     async fn pools(&mut self, customer: &CustomerId) -> Result<BTreeMap<CreditType, Pool>, StoreError> {
-        let rows = sqlx::query!(
-            "select credit_type, balance, sequence from pools where customer_id = $1",
-            customer.as_str()
-        )
-        .fetch_all(&mut *self.tx)
-        .await?;
+        let rows =
+            sqlx::query!("select credit_type, balance, sequence from pools where customer_id = $1", customer.as_str())
+                .fetch_all(&mut *self.tx)
+                .await?;
         rows.into_iter()
             .map(|row| {
                 let pool = Pool { balance: credits(row.balance)?, sequence: row.sequence.cast_unsigned() };

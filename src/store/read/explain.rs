@@ -101,8 +101,7 @@ impl Snapshot<'_> {
             message.entries = self.entries_at(&positions).await?;
             message.accounts = self.touched(&message.entries).await?;
         }
-        let published_to =
-            sqlx::query_scalar!("select position from relay_cursor").fetch_one(&mut *self.tx).await?;
+        let published_to = sqlx::query_scalar!("select position from relay_cursor").fetch_one(&mut *self.tx).await?;
         Ok(Trace { kept, refused, published_to })
     }
 
@@ -140,7 +139,10 @@ impl Snapshot<'_> {
         .fetch_all(&mut *self.tx)
         .await?;
         let message = |source: &str, message_id: &str| {
-            Ok::<_, StoreError>(MessageKey { source: id(Source::parse(source))?, id: id(MessageId::parse(message_id))? })
+            Ok::<_, StoreError>(MessageKey {
+                source: id(Source::parse(source))?,
+                id: id(MessageId::parse(message_id))?,
+            })
         };
         rows.into_iter()
             .map(|row| {

@@ -88,8 +88,7 @@ impl Snapshot<'_> {
         .fetch_optional(&mut *self.tx)
         .await?;
         let Some(mut row) = row else { return Ok(None) };
-        let said =
-            RefusedBody { properties: std::mem::take(&mut row.properties), body: std::mem::take(&mut row.body) };
+        let said = RefusedBody { properties: std::mem::take(&mut row.properties), body: std::mem::take(&mut row.body) };
         Ok(Some((refused!(row), said)))
     }
 

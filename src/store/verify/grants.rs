@@ -42,7 +42,9 @@ impl Grants {
         let expected = match (self.0.get(&grant_id), row.amount) {
             (None, Some(amount)) => first(row, amount),
             (Some(standing), None) => next(row, *standing),
-            (Some(standing), Some(_)) => Err(format!("terms: grant {grant_id} began at position {}", standing.position)),
+            (Some(standing), Some(_)) => {
+                Err(format!("terms: grant {grant_id} began at position {}", standing.position))
+            }
             (None, None) => Err(format!("terms: missing on the first entry of grant {grant_id}")),
         };
         match expected {
@@ -90,10 +92,10 @@ fn next(row: &LedgerRow, before: Standing) -> Result<Expected, String> {
         Some(EntryType::Grant) => (before.remaining, before.revoked, before.remaining, false),
         Some(EntryType::Expire) => (Decimal::ZERO, before.revoked, -before.remaining, false),
         Some(EntryType::Consume) => (before.remaining - moved.clone()?, before.revoked, -moved?, false),
-        Some(EntryType::Revoke) => {
-            (before.remaining - moved.clone()?, before.revoked + moved.clone()?, -moved?, true)
+        Some(EntryType::Revoke) => (before.remaining - moved.clone()?, before.revoked + moved.clone()?, -moved?, true),
+        Some(EntryType::Reinstate) => {
+            (before.remaining + moved.clone()?, before.revoked - moved.clone()?, moved?, true)
         }
-        Some(EntryType::Reinstate) => (before.remaining + moved.clone()?, before.revoked - moved.clone()?, moved?, true),
         Some(EntryType::Schedule) | None => return Err(format!("type: {} is for the first entry", row.kind)),
     };
     Ok(Expected { after: Standing { remaining, revoked, ..before }, delta, or_zero })

@@ -119,8 +119,7 @@ impl Walk {
 
     /// What can be said of a row and the entry before it in its pool.
     fn in_pool(&mut self, row: &LedgerRow) -> Vec<String> {
-        let start =
-            || Pool { sequence: 0, balance: Decimal::ZERO, counts_at: row.counts_at, position: row.position };
+        let start = || Pool { sequence: 0, balance: Decimal::ZERO, counts_at: row.counts_at, position: row.position };
         let pool = self.pools.entry((row.customer_id.clone(), row.credit_type.clone())).or_insert_with(start);
         let mut complaints = Vec::new();
         let of = format!("of {} {}", row.customer_id, row.credit_type);
@@ -135,12 +134,8 @@ impl Walk {
         if row.counts_at < pool.counts_at {
             complaints.push(format!("counts_at: {} is before the entry before it {of}", row.counts_at));
         }
-        *pool = Pool {
-            sequence: row.sequence,
-            balance: row.end_balance,
-            counts_at: row.counts_at,
-            position: row.position,
-        };
+        *pool =
+            Pool { sequence: row.sequence, balance: row.end_balance, counts_at: row.counts_at, position: row.position };
         complaints
     }
 
