@@ -1,1 +1,14 @@
-//! x
+//! The one path of a message: deliveries in, outcomes committed, then acknowledged.
+//!
+//! A batch is decoded, its keys are claimed, what its messages name is locked and loaded ([`batch`]), the core takes
+//! them one after the other, and everything is written in one transaction. Only after the commit is anything
+//! acknowledged. A batch that fails is bisected, so that one bad message costs log2(n) retries and touches no other.
+//!
+//! Called by `app`, which starts one [`Lane`] per connection. It decides nothing about credits: that is `domain`'s.
+
+pub mod batch;
+pub mod crash;
+pub mod intake;
+mod lane;
+
+pub use lane::{Lane, Parts};

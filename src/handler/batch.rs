@@ -1,0 +1,245 @@
+//! One attempt at a batch: claim, lock, load, take, write. Leaves the commit to its caller.
+//!
+//! The lock order is the store's (see `store::batch`). If taking the messages shows that more names have to change
+//! than were locked (purchases that merge or come apart), the attempt gives up and says which.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+
+use uuid::Uuid;
+
+use super::crash;
+use super::intake::Work;
+use crate::domain::books::{Books, Changes, Needs, Purchase, Record, TakenKey, needs};
+use crate::domain::facts::Kept;
+use crate::domain::ids::{CustomerId, InboxId, PurchaseId};
+use crate::domain::message::{Content, MessageKey, Name, Timestamp};
+use crate::domain::outcome::{Outcome, RefusalCode};
+use crate::domain::purchase::{Decision, Gift, Verdict};
+use crate::domain::rules::Rules;
+use crate::store::StoreError;
+use crate::store::batch::{Batch, Claim, PurchaseRow};
+use crate::store::dead_letters::DeadLetter;
+use crate::store::write::Taken;
+use crate::wire::{self, Stored};
+
+/// What an attempt came to.
+#[derive(Debug)]
+pub enum Attempt {
+    /// Everything is written: commit it.
+    Written(Report),
+    /// These names have to be locked too: start again.
+    More(BTreeSet<Name>),
+}
+
+/// What became of the messages of a batch.
+#[derive(Debug, Default)]
+pub struct Report {
+    /// One for each delivery, in order.
+    pub outcomes: Vec<(Outcome, Option<RefusalCode>)>,
+    /// Outcomes of messages that came earlier.
+    pub earlier: Vec<(Outcome, Option<RefusalCode>)>,
+    /// Whether the ledger grew.
+    pub has_entries: bool,
+}
+
+/// Tries a batch inside `batch`'s transaction; `extra` names are locked along.
+///
+/// # Errors
+/// [`StoreError`]: what it means for the batch is in its variant.
+pub async fn attempt(
+    batch: &mut Batch<'_>,
+    works: &[Work],
+    rules: &Rules,
+    extra: &BTreeSet<Name>,
+) -> Result<Attempt, StoreError> {
+    let claims: Vec<Claim<'_>> = works.iter().filter_map(claim).collect();
+    let keys = if claims.is_empty() { HashMap::new() } else { batch.claim(&claims).await? };
+    let mut books = load(batch, &claims, keys, rules, extra).await?;
+    let records: Vec<Option<Record>> = works.iter().map(|work| take(&mut books, work)).collect();
+    let more: BTreeSet<Name> = batch.unlocked(&books).into_iter().cloned().collect();
+    if !more.is_empty() {
+        return Ok(Attempt::More(more));
+    }
+    let taken: Vec<Taken<'_>> = works.iter().zip(&records).filter_map(|(work, record)| taken(work, record)).collect();
+    let written = batch.write(&books, &taken).await?;
+    bury(batch, works, &records, &books).await?;
+    crash::point("in-transaction");
+    Ok(Attempt::Written(report(works, &records, &books.changes, written.head.is_some())))
+}
+
+fn claim(work: &Work) -> Option<Claim<'_>> {
+    let decoded = work.decoded.as_ref().ok()?;
+    Some(Claim { inbox_id: work.inbox_id, message: &decoded.message })
+}
+
+fn take(books: &mut Books<'_>, work: &Work) -> Option<Record> {
+    let decoded = work.decoded.as_ref().ok()?;
+    Some(books.take(work.inbox_id, decoded.message.clone()))
+}
+
+fn taken<'a>(work: &'a Work, record: &'a Option<Record>) -> Option<Taken<'a>> {
+    let decoded = work.decoded.as_ref().ok()?;
+    Some(Taken {
+        claim: Claim { inbox_id: work.inbox_id, message: &decoded.message },
+        record: record.as_ref()?,
+        structured: decoded.structured,
+        queue: &work.delivery.queue,
+        properties: &work.properties,
+        body: &work.delivery.body,
+    })
+}
+
+/// Locks and loads what the messages need.
+async fn load<'r>(
+    batch: &mut Batch<'_>,
+    claims: &[Claim<'_>],
+    keys: HashMap<MessageKey, TakenKey>,
+    rules: &'r Rules,
+    extra: &BTreeSet<Name>,
+) -> Result<Books<'r>, StoreError> {
+    let mut names: BTreeMap<Name, Option<PurchaseId>> = extra.iter().map(|name| (name.clone(), None)).collect();
+    let mut wanted = Needs::default();
+    let mut identities = BTreeMap::new();
+    for claim in claims.iter().filter(|claim| !keys.contains_key(&claim.message.key)) {
+        let needs = needs(claim.message, rules);
+        for name in needs.names {
+            names.entry(name).or_insert(Some(PurchaseId(claim.inbox_id.0)));
+        }
+        for identity in needs.identities {
+            if let Content::Signup(signup) = &claim.message.content {
+                identities.entry(identity).or_insert_with(|| signup.customer_id.clone());
+            }
+        }
+        wanted.customers.extend(needs.customers);
+        wanted.grants.extend(needs.grants);
+    }
+    let known = batch.lock_names(&names).await?;
+    let rows = batch.lock_purchases(&known.values().copied().collect()).await?;
+    let mut kept = kept(batch, &rows).await?;
+    let ids: Vec<PurchaseId> = rows.iter().map(|row| row.id).collect();
+    let decisions = batch.decisions(&ids).await?;
+    wanted.customers.extend(kept.values().filter_map(|kept| kept.statement.customer().cloned()));
+    let claimed = batch.lock_identities(&identities).await?;
+    let granted = rows.iter().flat_map(|row| row.grants.iter().copied());
+    let named: Vec<Uuid> = granted.chain(wanted.grants.iter().map(|grant| grant.0)).collect();
+    let (clock, accounts) = accounts(batch, &wanted.customers, &named).await?;
+    let mut books = Books::new(rules, clock);
+    books.keys = keys;
+    books.accounts = accounts;
+    books.claims = claimed;
+    for row in rows {
+        let purchase = purchase(row, &mut kept, &decisions, &books);
+        books.purchases.insert(purchase.id, purchase);
+    }
+    books.names = known.into_iter().filter(|(_, id)| books.purchases.contains_key(id)).collect();
+    Ok(books)
+}
+
+async fn accounts(
+    batch: &mut Batch<'_>,
+    customers: &BTreeSet<CustomerId>,
+    named: &[Uuid],
+) -> Result<(Timestamp, HashMap<CustomerId, crate::domain::account::Account>), StoreError> {
+    if customers.is_empty() {
+        // No account, so nothing here has a `now`.
+        return Ok((Timestamp::default(), HashMap::new()));
+    }
+    batch.lock_accounts(customers, named).await
+}
+
+/// The kept messages of `rows`, decoded again from their bodies.
+async fn kept(batch: &mut Batch<'_>, rows: &[PurchaseRow]) -> Result<HashMap<InboxId, Kept>, StoreError> {
+    let ids: Vec<InboxId> = rows.iter().flat_map(|row| row.messages.iter().copied()).collect();
+    let stored = batch.messages(&ids).await?;
+    let mut kept = HashMap::with_capacity(stored.len());
+    for message in stored {
+        let decoded = wire::decode_stored(&Stored {
+            structured: message.structured,
+            key: &message.key,
+            kind: &message.kind,
+            time: message.time,
+            body: &message.body,
+        })
+        .map_err(|error| StoreError::Corrupt(format!("kept message {} cannot be read: {error}", message.key.id)))?;
+        if let Content::Purchase(statement) = decoded.content {
+            let one = Kept { inbox_id: message.inbox_id, key: message.key, time: message.time, statement };
+            kept.insert(message.inbox_id, one);
+        }
+    }
+    Ok(kept)
+}
+
+fn purchase(
+    row: PurchaseRow,
+    kept: &mut HashMap<InboxId, Kept>,
+    decisions: &[(PurchaseId, Decision)],
+    books: &Books<'_>,
+) -> Purchase {
+    let mut messages: Vec<Kept> = row.messages.iter().filter_map(|id| kept.remove(id)).collect();
+    messages.sort_by_key(|kept| kept.inbox_id);
+    let pending = decisions.iter().filter(|(id, _)| *id == row.id).map(|(_, decision)| decision.clone());
+    let granted = books.accounts.values().flat_map(|account| account.grants.values());
+    let granted = granted.filter(|grant| row.grants.contains(&grant.terms.grant_id.0)).filter_map(decided);
+    Purchase { id: row.id, kept: messages, decided: pending.chain(granted).collect(), waiting: row.waiting }
+}
+
+/// The decision that a grant's own row holds.
+fn decided(grant: &crate::domain::account::Grant) -> Option<Decision> {
+    let origin = grant.origin.clone()?;
+    Some(Decision {
+        price_id: grant.terms.price_id.clone()?,
+        fact: origin.fact.clone(),
+        rules_hash: grant.terms.rules_hash?,
+        verdict: Verdict::Gift(Box::new(Gift { terms: grant.terms.clone(), scale: grant.scale, origin })),
+    })
+}
+
+/// Keeps what was refused, with its original bytes.
+async fn bury(
+    batch: &mut Batch<'_>,
+    works: &[Work],
+    records: &[Option<Record>],
+    books: &Books<'_>,
+) -> Result<(), StoreError> {
+    for (work, record) in works.iter().zip(records) {
+        match (&work.decoded, record) {
+            (Err(error), _) => batch.bury(&letter(work, error.code, &error.detail)).await?,
+            (Ok(_), Some(record)) => {
+                if let Some(code) = record.code {
+                    batch.bury(&letter(work, code, &record.reason)).await?;
+                }
+            }
+            (Ok(_), None) => {}
+        }
+    }
+    batch.bury_released(books).await
+}
+
+/// The dead letter of a delivery.
+#[must_use]
+pub fn letter<'a>(work: &'a Work, code: RefusalCode, reason: &'a str) -> DeadLetter<'a> {
+    let (key, kind) = match &work.decoded {
+        Ok(decoded) => (Some(&decoded.message.key), Some(decoded.message.content.message_type().name())),
+        Err(error) => (error.key.as_ref(), work.delivery.properties.kind.as_deref()),
+    };
+    DeadLetter {
+        queue: &work.delivery.queue,
+        key,
+        message_id: work.delivery.properties.message_id.as_deref(),
+        kind,
+        code,
+        reason,
+        properties: &work.properties,
+        body: &work.delivery.body,
+    }
+}
+
+fn report(works: &[Work], records: &[Option<Record>], changes: &Changes, has_entries: bool) -> Report {
+    let told = |record: &Record| (record.outcome, record.code);
+    let outcomes = works.iter().zip(records).map(|(work, record)| match (&work.decoded, record) {
+        (_, Some(record)) => told(record),
+        (Err(error), None) => (Outcome::DeadLettered, Some(error.code)),
+        (Ok(_), None) => (Outcome::Ignored, None),
+    });
+    Report { outcomes: outcomes.collect(), earlier: changes.earlier.iter().map(told).collect(), has_entries }
+}

@@ -1,0 +1,91 @@
+//! What a delivery is worth before the database is asked: decoded, or refused with the reason.
+
+use sha2::{Digest, Sha256};
+use uuid::Uuid;
+
+use super::crash;
+use crate::broker::{Delivery, HeaderValue};
+use crate::domain::ids::InboxId;
+use crate::domain::outcome::RefusalCode;
+use crate::wire::{self, DecodeError, Decoded, Raw};
+
+/// One delivery on its way through.
+#[derive(Debug)]
+pub struct Work {
+    /// As it came, without what the broker adds to headers.
+    pub delivery: Delivery,
+    /// The row that its message gets if it is kept.
+    pub inbox_id: InboxId,
+    /// Its properties as JSON.
+    pub properties: String,
+    /// Its message, or why there is none.
+    pub decoded: Result<Decoded, DecodeError>,
+}
+
+/// `broker` puts the raw properties here where the driver could not have parsed them.
+const UNREADABLE: &str = "x-unreadable-properties";
+
+/// Headers that the broker adds to a delivery: no part of what was published.
+fn is_brokers_own(header: &str) -> bool {
+    matches!(header, "x-delivery-count" | "x-acquired-count" | "x-death")
+        || header.starts_with("x-first-death-")
+        || header.starts_with("x-last-death-")
+}
+
+impl Work {
+    /// Decodes a delivery.
+    #[must_use]
+    pub fn new(mut delivery: Delivery) -> Self {
+        delivery.properties.headers.retain(|name, _| !is_brokers_own(name));
+        let decoded = decode(&delivery);
+        if let Ok(decoded) = &decoded {
+            crash::on_message(decoded.message.key.id.as_str());
+        }
+        let properties = wire::json_text(&delivery.properties);
+        Self { delivery, inbox_id: InboxId(Uuid::now_v7()), properties, decoded }
+    }
+}
+
+impl Work {
+    /// Takes a delivery that is not to be decoded: three processes died on it.
+    #[must_use]
+    pub fn unread(mut delivery: Delivery) -> Self {
+        delivery.properties.headers.retain(|name, _| !is_brokers_own(name));
+        let properties = wire::json_text(&delivery.properties);
+        let unread = DecodeError { code: RefusalCode::CrashedWorker, detail: "not decoded".into(), key: None };
+        Self { delivery, inbox_id: InboxId(Uuid::now_v7()), properties, decoded: Err(unread) }
+    }
+}
+
+fn decode(delivery: &Delivery) -> Result<Decoded, DecodeError> {
+    let properties = &delivery.properties;
+    if properties.headers.contains_key(UNREADABLE) {
+        let detail = "the AMQP properties cannot be read: text that is no UTF-8, or too deep a table".to_owned();
+        return Err(DecodeError { code: RefusalCode::Malformed, detail, key: None });
+    }
+    let header = |name: &str| match properties.headers.get(name) {
+        Some(HeaderValue::Text(text)) => Some(text.clone()),
+        Some(HeaderValue::Int(number)) => Some(number.to_string()),
+        _ => None,
+    };
+    wire::decode(&Raw {
+        body: &delivery.body,
+        content_type: properties.content_type.as_deref(),
+        message_id: properties.message_id.as_deref(),
+        kind: properties.kind.as_deref(),
+        app_id: properties.app_id.as_deref(),
+        timestamp: properties.timestamp,
+        header: &header,
+    })
+}
+
+/// Names a delivery across processes without decoding it: SHA-256 of its message id and body.
+#[must_use]
+pub fn content_hash(delivery: &Delivery) -> [u8; 32] {
+    let id = delivery.properties.message_id.as_deref().unwrap_or_default();
+    let mut hash = Sha256::new();
+    hash.update((id.len() as u64).to_be_bytes());
+    hash.update(id);
+    hash.update(&delivery.body);
+    hash.finalize().into()
+}

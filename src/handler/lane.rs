@@ -1,0 +1,288 @@
+//! A lane: one database session and its consumers, batch after batch.
+//!
+//! What an error means is in its variant. A lock that another session holds and a content that the database refuses
+//! bisect the batch; a lost session is opened anew and the same batch run again, keyed, since after an error during
+//! COMMIT its outcome is unknown; a database in trouble is waited for while the deliveries are held. A delivery that
+//! was seen twice before is handled alone, one at a time in the whole process, so that a message that kills the
+//! process takes no neighbour with it.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use tokio::sync::{Notify, Semaphore, watch};
+use uuid::Uuid;
+
+use super::batch::{Attempt, Report, attempt, letter};
+use super::crash;
+use super::intake::{Work, content_hash};
+use crate::broker::{Consumers, Delivery, How, Settled};
+use crate::domain::outcome::{Outcome, RefusalCode};
+use crate::domain::rules::Rules;
+use crate::http::{Condition, Readiness};
+use crate::retry::Retry;
+use crate::store::{Database, Session, StoreError};
+use crate::telemetry::{Metrics, RetryKind};
+
+/// A delivery that came so often before is handled alone.
+const ALONE_FROM: u64 = 2;
+/// So many process starts that never came to an end make a delivery a dead letter.
+const FATAL_ATTEMPTS: i64 = 3;
+/// The first and the longest wait for a database in trouble: back within 5 s of its return.
+const RETRY_FIRST: Duration = Duration::from_millis(50);
+const RETRY_MAX: Duration = Duration::from_secs(2);
+
+/// What a lane works with.
+#[derive(Clone)]
+pub struct Parts {
+    /// Opens its session.
+    pub database: Database,
+    /// The rules in force.
+    pub rules: Arc<Rules>,
+    /// The most messages of one transaction.
+    pub batch_messages: usize,
+    /// The most bytes of bodies of one transaction.
+    pub batch_bytes: usize,
+    /// Counts what happens.
+    pub metrics: Metrics,
+    /// Says what is missing.
+    pub readiness: Readiness,
+    /// Calls the relay of this process.
+    pub bell: Arc<Notify>,
+    /// One delivery alone at a time.
+    pub alone: Arc<Semaphore>,
+    /// Names this start of the process.
+    pub process_start: Uuid,
+    /// Turns true when the process is asked to stop.
+    pub stop: watch::Receiver<bool>,
+}
+
+/// A lane.
+pub struct Lane {
+    parts: Parts,
+    consumers: Consumers,
+    session: Option<Session>,
+    retry: Retry,
+}
+
+/// The process is asked to stop, and what is in hand has no outcome: it will be delivered again.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Stopping;
+
+impl Lane {
+    /// A lane that reads from `consumers`.
+    #[must_use]
+    pub fn new(parts: Parts, consumers: Consumers) -> Self {
+        Self { parts, consumers, session: None, retry: Retry::new(RETRY_FIRST, RETRY_MAX) }
+    }
+
+    /// Handles batches until the process is asked to stop; then finishes the one in hand and gives back the rest.
+    pub async fn run(mut self) {
+        let mut stop = self.parts.stop.clone();
+        let (messages, bytes) = (self.parts.batch_messages, self.parts.batch_bytes);
+        loop {
+            let batch = tokio::select! {
+                biased;
+                _ = stop.wait_for(|stop| *stop) => break,
+                batch = self.consumers.next_batch(messages, bytes) => batch,
+            };
+            let Some(batch) = batch else { break };
+            crash::point("received");
+            if self.handle(batch).await.is_err() {
+                break;
+            }
+        }
+        self.consumers.stop().await;
+    }
+
+    async fn handle(&mut self, batch: Vec<Delivery>) -> Result<(), Stopping> {
+        let (suspects, good): (Vec<_>, Vec<_>) =
+            batch.into_iter().partition(|delivery| delivery.delivered_before >= ALONE_FROM);
+        self.run_batch(good.into_iter().map(Work::new).collect()).await?;
+        for delivery in suspects {
+            self.handle_alone(delivery).await?;
+        }
+        Ok(())
+    }
+
+    /// Runs a batch, in ever smaller parts where it fails, until every message has its outcome.
+    async fn run_batch(&mut self, works: Vec<Work>) -> Result<(), Stopping> {
+        let mut parts = vec![works];
+        while let Some(mut works) = parts.pop() {
+            if works.is_empty() {
+                continue;
+            }
+            match self.try_batch(&works).await {
+                Ok(report) => self.done(&works, &report).await,
+                Err(error) => {
+                    let splits = matches!(error, StoreError::Locked(_) | StoreError::Content(_));
+                    if splits && works.len() > 1 {
+                        self.parts.metrics.retried(RetryKind::Bisection);
+                        let rest = works.split_off(works.len() / 2);
+                        // A locked half goes to the bottom: the others go on meanwhile.
+                        let at = if matches!(error, StoreError::Locked(_)) { 0 } else { parts.len() };
+                        parts.insert(at, rest);
+                        parts.push(works);
+                    } else if let StoreError::Content(_) = error {
+                        self.refuse(&works, &error).await?;
+                    } else {
+                        let at = if matches!(error, StoreError::Locked(_)) { 0 } else { parts.len() };
+                        parts.insert(at, works);
+                        self.pause(&error).await?;
+                    }
+                }
+            }
+        }
+        Ok(())
+    }
+
+    async fn try_batch(&mut self, works: &[Work]) -> Result<Report, StoreError> {
+        let started = Instant::now();
+        let report = self.commit_batch(works).await;
+        match &report {
+            Ok(_) => {
+                self.retry.reset();
+                self.parts.metrics.committed(works.len(), started.elapsed());
+                self.parts.readiness.set(Condition::Database, Ok(()));
+                self.parts.metrics.database_connected(true);
+            }
+            // After an error the session may be inside a transaction, or gone: never use it again.
+            Err(_) => self.session = None,
+        }
+        report
+    }
+
+    async fn commit_batch(&mut self, works: &[Work]) -> Result<Report, StoreError> {
+        let session = match self.session.take() {
+            Some(session) => session,
+            None => self.parts.database.connect().await?,
+        };
+        let session = self.session.insert(session);
+        let mut extra = BTreeSet::new();
+        loop {
+            let mut batch = session.begin().await?;
+            match attempt(&mut batch, works, &self.parts.rules, &extra).await? {
+                Attempt::Written(report) => {
+                    batch.commit().await?;
+                    crash::point("committed");
+                    return Ok(report);
+                }
+                Attempt::More(names) => {
+                    batch.rollback().await?;
+                    extra.extend(names);
+                }
+            }
+        }
+    }
+
+    /// Acknowledges what was committed, and counts it.
+    async fn done(&mut self, works: &[Work], report: &Report) {
+        if report.has_entries {
+            self.parts.bell.notify_one();
+        }
+        for (work, (outcome, code)) in works.iter().zip(&report.outcomes) {
+            let kind = work.decoded.as_ref().ok().map(|decoded| decoded.message.content.message_type());
+            self.parts.metrics.delivered(kind, *outcome, *code);
+            if *outcome == Outcome::DeadLettered {
+                let code = code.map_or("", RefusalCode::name);
+                tracing::warn!(queue = %work.delivery.queue, code, "dead-lettered; see `credits dead-letters list`");
+            }
+        }
+        let settled: Vec<Settled> = works.iter().map(|work| work.delivery.settled(How::Ack)).collect();
+        self.consumers.settle(&settled).await;
+    }
+
+    /// Waits before the next try, as long as the error asks for; ends early if the process is asked to stop.
+    async fn pause(&mut self, error: &StoreError) -> Result<(), Stopping> {
+        let kind = if let StoreError::Again(_) = error { RetryKind::Conflict } else { RetryKind::Database };
+        self.parts.metrics.retried(kind);
+        let delay = if let StoreError::Again(_) = error { Duration::ZERO } else { self.retry.next_delay() };
+        if !matches!(error, StoreError::Again(_) | StoreError::Locked(_)) {
+            let words = error.in_full();
+            tracing::warn!(kind = error.kind(), error = words, "the batch did not go through, trying again");
+            self.parts.readiness.set(Condition::Database, Err(words));
+            self.parts.metrics.database_connected(false);
+        }
+        tokio::select! {
+            biased;
+            _ = self.parts.stop.wait_for(|stop| *stop) => Err(Stopping),
+            () = tokio::time::sleep(delay) => Ok(()),
+        }
+    }
+
+    /// Dead-letters a single message whose content the database refuses.
+    async fn refuse(&mut self, works: &[Work], error: &StoreError) -> Result<(), Stopping> {
+        for work in works {
+            let reason = format!("the database refuses what this message leads to: {}", error.in_full());
+            self.bury_alone(work, RefusalCode::InvalidAmount, &reason).await?;
+        }
+        Ok(())
+    }
+
+    async fn bury_alone(&mut self, work: &Work, code: RefusalCode, reason: &str) -> Result<(), Stopping> {
+        while let Err(error) = self.try_bury(work, code, reason).await {
+            self.session = None;
+            self.pause(&error).await?;
+        }
+        let report = Report { outcomes: vec![(Outcome::DeadLettered, Some(code))], ..Report::default() };
+        self.done(std::slice::from_ref(work), &report).await;
+        Ok(())
+    }
+
+    async fn try_bury(&mut self, work: &Work, code: RefusalCode, reason: &str) -> Result<(), StoreError> {
+        let session = self.session().await?;
+        let mut batch = session.begin().await?;
+        batch.bury(&letter(work, code, reason)).await?;
+        batch.forget_attempts(&work.delivery.queue, &content_hash(&work.delivery)).await?;
+        batch.commit().await
+    }
+
+    async fn session(&mut self) -> Result<&mut Session, StoreError> {
+        let session = match self.session.take() {
+            Some(session) => session,
+            None => self.parts.database.connect().await?,
+        };
+        Ok(self.session.insert(session))
+    }
+
+    /// Handles a delivery that may be what kills processes: alone, and noted before it is looked at.
+    async fn handle_alone(&mut self, delivery: Delivery) -> Result<(), Stopping> {
+        let alone = Arc::clone(&self.parts.alone);
+        // The semaphore is never closed.
+        let _place = alone.acquire().await;
+        let hash = content_hash(&delivery);
+        let others = loop {
+            match self.note(&delivery, &hash).await {
+                Ok(others) => break others,
+                Err(error) => {
+                    self.session = None;
+                    self.pause(&error).await?;
+                }
+            }
+        };
+        if others >= FATAL_ATTEMPTS {
+            let work = Work::unread(delivery);
+            let reason = "three process starts tried this message alone, and none of them lived to see it end";
+            return self.bury_alone(&work, RefusalCode::CrashedWorker, reason).await;
+        }
+        let queue = delivery.queue.clone();
+        let result = self.run_batch(vec![Work::new(delivery)]).await;
+        // It has its outcome, or this process lived to see it fail: either way nobody died of it.
+        if let Err(error) = self.forget(&queue, &hash).await {
+            self.session = None;
+            tracing::warn!(error = error.in_full(), "an attempt stays noted until this process ends in order");
+        }
+        result
+    }
+
+    async fn note(&mut self, delivery: &Delivery, hash: &[u8]) -> Result<i64, StoreError> {
+        let start = self.parts.process_start;
+        self.session().await?.note_attempt(&delivery.queue, hash, start).await
+    }
+
+    async fn forget(&mut self, queue: &str, hash: &[u8]) -> Result<(), StoreError> {
+        let mut batch = self.session().await?.begin().await?;
+        batch.forget_attempts(queue, hash).await?;
+        batch.commit().await
+    }
+}
