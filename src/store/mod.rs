@@ -100,7 +100,7 @@ pub mod relay;
 pub mod rows;
 pub mod session;
 #[cfg(test)]
-pub(crate) mod testing;
+pub(crate) mod tests;
 pub mod verify;
 pub mod write;
 

@@ -1,24 +1,24 @@
-//! For tests alone: a database of one's own on the real server, filled as the worker fills it.
+//! A database of one's own on the real server, filled as the worker fills it; and the tests of this room on it.
 
-use std::collections::{BTreeMap, BTreeSet};
+mod read;
+mod verify;
+
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use secrecy::{ExposeSecret, SecretString};
 use sqlx::{AssertSqlSafe, Executor, Row};
 use uuid::Uuid;
 
-use super::batch::Claim;
-use super::dead_letters::DeadLetter;
 use super::migrate::migrate;
-use super::write::Taken;
 use super::{Database, Options, Session};
+use crate::broker::{ChannelId, Delivery, Properties};
 use crate::config::RulesFile;
-use crate::domain::books::{Books, Record};
-use crate::domain::ids::{CustomerId, InboxId};
-use crate::domain::message::Name;
+use crate::domain::ids::CustomerId;
 use crate::domain::outcome::{Outcome, RefusalCode};
 use crate::domain::rules::Rules;
-use crate::wire::{Decoded, Raw, decode};
+use crate::handler::batch::{Attempt, attempt};
+use crate::handler::intake::Work;
 
 /// Rules for the messages below.
 const RULES: &str = r#"
@@ -63,10 +63,9 @@ impl TestDatabase {
         let server = admin.rsplit_once('/').expect("DATABASE_URL names a database").0;
         let url = format!("{server}/{name}");
         let rules = RulesFile::parse("rules.toml", RULES.to_owned()).ok().expect("valid rules").rules;
-        let mut test = Self { name, url: url.into(), admin: admin.into(), rules };
+        let test = Self { name, url: url.into(), admin: admin.into(), rules };
         run_on(&test.admin, &format!("create database {}", test.name)).await.unwrap();
         migrate(&test.database()).await.unwrap();
-        test.rules.hash.0[0] = 0xab;
         test
     }
 
@@ -77,6 +76,11 @@ impl TestDatabase {
 
     pub(crate) fn database(&self) -> Database {
         Database::new(options(self.url.clone()))
+    }
+
+    /// The SHA-256 of the rules in force.
+    pub(crate) fn rules_hash(&self) -> String {
+        self.rules.hash.to_string()
     }
 
     /// A session of the worker.
@@ -107,53 +111,21 @@ impl TestDatabase {
         row.try_get(0).unwrap()
     }
 
-    /// Takes messages in one batch, as the worker does, from books that know nothing: their customers and purchases
-    /// have to be new. Gives what became of each.
-    pub(crate) async fn take(&self, bodies: &[String]) -> Vec<Record> {
-        let decoded: Vec<Decoded> = bodies.iter().map(|body| decode(&raw(body)).unwrap()).collect();
-        let ids: Vec<InboxId> = decoded.iter().map(|_| InboxId(Uuid::now_v7())).collect();
-        let claims: Vec<Claim<'_>> =
-            decoded.iter().zip(&ids).map(|(one, id)| Claim { inbox_id: *id, message: &one.message }).collect();
-        let (names, customers) = mentioned(&decoded, &self.rules);
-
+    /// Takes bodies of messages in one batch, as the worker does, and gives what became of each.
+    pub(crate) async fn take(&self, bodies: &[impl AsRef<[u8]>]) -> Vec<(Outcome, Option<RefusalCode>)> {
+        let works: Vec<Work> = bodies.iter().map(|body| Work::new(delivery(body.as_ref()))).collect();
+        let mut extra = BTreeSet::new();
         let mut session = self.session().await;
-        let mut batch = session.begin().await.unwrap();
-        batch.claim(&claims).await.unwrap();
-        batch.lock_names(&names).await.unwrap();
-        let (clock, accounts) = batch.lock_accounts(&customers, &[]).await.unwrap();
-        let mut books = Books { accounts, ..Books::new(&self.rules, clock) };
-        let records: Vec<Record> = claims.iter().map(|one| books.take(one.inbox_id, one.message.clone())).collect();
-        let taken: Vec<Taken<'_>> = claims
-            .iter()
-            .zip(&records)
-            .zip(bodies)
-            .map(|((claim, record), body)| taken(*claim, record, body))
-            .collect();
-        for one in taken.iter().filter(|one| one.record.outcome == Outcome::DeadLettered) {
-            let code = one.record.code.unwrap();
-            batch.bury(&letter(one, code)).await.unwrap();
+        loop {
+            let mut batch = session.begin().await.unwrap();
+            match attempt(&mut batch, &works, &self.rules, &extra).await.unwrap() {
+                Attempt::Written(report) => {
+                    batch.commit().await.unwrap();
+                    return report.outcomes;
+                }
+                Attempt::More(more) => extra.extend(more),
+            }
         }
-        batch.write(&books, &taken).await.unwrap();
-        batch.commit().await.unwrap();
-        records
-    }
-
-    /// Keeps bytes that are no message.
-    pub(crate) async fn bury(&self, body: &[u8], code: RefusalCode, reason: &str) {
-        let letter = DeadLetter {
-            queue: "credits.signup",
-            key: None,
-            message_id: Some("amqp-7"),
-            kind: None,
-            code,
-            reason,
-            properties: r#"{"message_id":"amqp-7"}"#,
-            body,
-        };
-        let mut session = self.session().await;
-        let mut batch = session.begin().await.unwrap();
-        batch.bury(&letter).await.unwrap();
-        batch.commit().await.unwrap();
     }
 }
 
@@ -210,43 +182,14 @@ async fn run_on(url: &SecretString, sql: &str) -> Result<(), String> {
     session.connection.execute(AssertSqlSafe(sql.to_owned())).await.map(drop).map_err(|error| error.to_string())
 }
 
-fn raw(body: &str) -> Raw<'_> {
-    let content_type = Some("application/cloudevents+json");
-    Raw {
-        body: body.as_bytes(),
-        content_type,
-        message_id: None,
-        kind: None,
-        app_id: None,
-        timestamp: None,
-        header: &|_| None,
-    }
-}
-
-fn mentioned(
-    decoded: &[Decoded],
-    rules: &Rules,
-) -> (BTreeMap<Name, Option<crate::domain::ids::PurchaseId>>, BTreeSet<CustomerId>) {
-    let needs: Vec<_> = decoded.iter().map(|one| crate::domain::books::needs(&one.message, rules)).collect();
-    let names = needs.iter().flat_map(|needs| needs.names.iter().cloned().map(|name| (name, None))).collect();
-    let customers = needs.iter().flat_map(|needs| needs.customers.iter().cloned()).collect();
-    (names, customers)
-}
-
-fn taken<'a>(claim: Claim<'a>, record: &'a Record, body: &'a str) -> Taken<'a> {
-    let properties = r#"{"content_type":"application/cloudevents+json"}"#;
-    Taken { claim, record, structured: true, queue: "credits.payment-succeeded", properties, body: body.as_bytes() }
-}
-
-fn letter<'a>(taken: &Taken<'a>, code: RefusalCode) -> DeadLetter<'a> {
-    DeadLetter {
-        queue: taken.queue,
-        key: Some(&taken.claim.message.key),
-        message_id: None,
-        kind: Some(taken.claim.message.content.message_type().name()),
-        code,
-        reason: &taken.record.reason,
-        properties: taken.properties,
-        body: taken.body,
+fn delivery(body: &[u8]) -> Delivery {
+    let content_type = Some("application/cloudevents+json".to_owned());
+    Delivery {
+        queue: "credits.payment-succeeded".into(),
+        channel: ChannelId { generation: 1, consumer: 0 },
+        tag: 1,
+        delivered_before: 0,
+        properties: Properties { content_type, message_id: Some("amqp-7".to_owned()), ..Properties::default() },
+        body: body.to_vec(),
     }
 }

@@ -1,9 +1,10 @@
 //! Every kind of damage is found, at its first position.
 
-use sqlx::Connection;
+use sqlx::{Connection, Executor};
 
-use super::*;
-use crate::store::testing::{TestDatabase, payment, refund, signup};
+use super::{TestDatabase, payment, refund, signup};
+use crate::store::read::Snapshot;
+use crate::store::verify::Finding;
 
 /// Nine entries of three customers in two commits.
 async fn ledger() -> TestDatabase {
