@@ -9,8 +9,11 @@ mod model;
 mod random;
 mod ratio;
 mod rulebook;
+mod sets;
 mod shop;
 mod world;
 
+mod conflicts;
 mod histories;
+mod orders;
 mod refunds;

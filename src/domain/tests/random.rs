@@ -40,3 +40,14 @@ impl Random {
         }
     }
 }
+
+/// Runs `check` for each seed below `seeds`, shared out among the cores.
+pub(super) fn on_every_core(seeds: u64, check: impl Fn(u64) + Sync) {
+    let cores = std::thread::available_parallelism().map_or(1, |cores| u64::try_from(cores.get()).unwrap());
+    std::thread::scope(|scope| {
+        for core in 0..cores {
+            let check = &check;
+            scope.spawn(move || (core..seeds).step_by(usize::try_from(cores).unwrap()).for_each(check));
+        }
+    });
+}
