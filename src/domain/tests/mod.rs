@@ -14,6 +14,14 @@ mod shop;
 mod world;
 
 mod conflicts;
+mod due;
 mod histories;
+mod limits;
 mod orders;
+mod purchases;
 mod refunds;
+mod released;
+mod samples;
+mod shelf;
+mod signups;
+mod time;
