@@ -307,9 +307,10 @@ impl<'r> Books<'r> {
         let mut result = None;
         for (at, kept) in purchase.kept.iter().enumerate() {
             let told = tell(&kept.statement, facts, &purchase.decided, &wanted, &undecided);
-            let (waited, waits) = (purchase.waiting.contains(&kept.inbox_id), matches!(told, Told::Waiting(_)));
+            let waits = matches!(told, Told::Waiting(_));
+            let before = purchase.waiting.contains(&kept.inbox_id);
             let is_new = kept.inbox_id == new.inbox_id;
-            if !is_new && (waited == waits || (waits && !says_something(&purchase.kept, at))) {
+            if !is_new && (before == waits || (waits && !says_something(&purchase.kept, at))) {
                 continue;
             }
             let record = told_record(kept.inbox_id, told, caused.remove(&kept.inbox_id).unwrap_or_default());

@@ -1,6 +1,8 @@
 //! A small generator of its own: the same seed gives the same history on every machine.
 
-/// SplitMix64.
+use std::sync::atomic::{AtomicU64, Ordering};
+
+/// The generator known as `SplitMix64`.
 #[derive(Debug, Clone)]
 pub(super) struct Random(u64);
 
@@ -41,13 +43,27 @@ impl Random {
     }
 }
 
-/// Runs `check` for each seed below `seeds`, shared out among the cores.
+/// Runs `check` for each seed below `seeds`, shared out among the cores; after a failure no further one is tried.
 pub(super) fn on_every_core(seeds: u64, check: impl Fn(u64) + Sync) {
-    let cores = std::thread::available_parallelism().map_or(1, |cores| u64::try_from(cores.get()).unwrap());
+    let cores = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
+    let next = AtomicU64::new(0);
     std::thread::scope(|scope| {
-        for core in 0..cores {
-            let check = &check;
-            scope.spawn(move || (core..seeds).step_by(usize::try_from(cores).unwrap()).for_each(check));
+        for _ in 0..cores {
+            scope.spawn(|| {
+                while let Some(seed) = Some(next.fetch_add(1, Ordering::Relaxed)).filter(|seed| *seed < seeds) {
+                    let stop_all = OnFailure(&next);
+                    check(seed);
+                    std::mem::forget(stop_all);
+                }
+            });
         }
     });
+}
+
+struct OnFailure<'a>(&'a AtomicU64);
+
+impl Drop for OnFailure<'_> {
+    fn drop(&mut self) {
+        self.0.store(u64::MAX / 2, Ordering::Relaxed);
+    }
 }

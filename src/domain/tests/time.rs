@@ -55,11 +55,15 @@ fn with(id: u128, change: impl FnOnce(&mut Terms)) -> Grant {
 #[test]
 fn sixty_credits_come_from_the_promotional_grant_first_and_never_from_a_later_priority() {
     let priority = |value| Priority::new(value).unwrap();
-    let a = with(1, |t| {
-        (t.priority, t.expires_at, t.category, t.amount) = (priority(1), Some(day(30)), Category::Paid, credits("50"))
-    });
-    let b = with(2, |t| (t.priority, t.expires_at, t.amount) = (priority(1), Some(day(30)), credits("20")));
-    let c = with(3, |t| (t.priority, t.expires_at) = (priority(2), Some(day(13))));
+    let of = |id, first: u8, end, category, amount| {
+        with(id, |terms| {
+            (terms.priority, terms.expires_at, terms.category) = (priority(first), Some(end), category);
+            terms.amount = credits(amount);
+        })
+    };
+    let a = of(1, 1, day(30), Category::Paid, "50");
+    let b = of(2, 1, day(30), Category::Promotional, "20");
+    let c = of(3, 2, day(13), Category::Promotional, "100");
     let mut grants = [a, b, c];
     grants.sort_by(Grant::order_of_use);
     let mut wanted = credits("60");
@@ -155,7 +159,7 @@ fn an_accounts_now_never_runs_backwards() {
 }
 
 fn brief() -> &'static Rules {
-    rules(vec![rule("brief").from_day_to_day(2, 4)], vec![])
+    rules(vec![rule("brief").between_days(2, 4)], vec![])
 }
 
 #[test]
