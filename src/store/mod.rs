@@ -92,6 +92,7 @@ pub mod accounts;
 mod amend;
 pub mod batch;
 pub mod chain;
+mod composite;
 pub mod dead_letters;
 pub mod error;
 pub mod migrate;
@@ -99,6 +100,8 @@ pub mod read;
 pub mod relay;
 pub mod rows;
 pub mod session;
+#[cfg(test)]
+pub(crate) mod tests;
 pub mod verify;
 pub mod write;
 
