@@ -40,7 +40,7 @@ impl Session {
     /// Opens a snapshot. It ends when it is dropped.
     ///
     /// # Errors
-    /// [`StoreError`], as everything here.
+    /// [`StoreError`].
     pub async fn snapshot(&mut self) -> Result<Snapshot<'_>, StoreError> {
         let begin = "begin isolation level repeatable read read only";
         Ok(Snapshot { tx: self.connection.begin_with(begin).await? })
