@@ -26,7 +26,9 @@ async fn shown(db: &TestDatabase, line: &str) -> Result<String, String> {
             dead_letters::Verb::List(args) => dead_letters::list(session, args).await,
             dead_letters::Verb::Show(args) => dead_letters::show_one(session, args).await,
         },
-        Verb::Run(_) | Verb::Migrate(_) | Verb::Check(_) | Verb::Publish(_) => panic!("{line} asks nothing"),
+        Verb::Run(_) | Verb::Migrate(_) | Verb::Check(_) | Verb::Demo(_) | Verb::Publish(_) => {
+            panic!("{line} asks nothing")
+        }
     }
     .map_err(|error| told(&error))
 }

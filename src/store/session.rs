@@ -72,6 +72,8 @@ impl Database {
                 // Every statement here has its index. A plan that was cached while a table was small would scan it
                 // for ever.
                 ("enable_seqscan", "off".to_owned()),
+                // Small statements by the thousand: compiling one costs more than it ever saves.
+                ("jit", "off".to_owned()),
             ])
             .disable_statement_logging())
     }
