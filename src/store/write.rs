@@ -11,11 +11,11 @@ use super::error::StoreError;
 use super::rows::LedgerRow;
 use crate::domain::account::{Account, Grant};
 use crate::domain::books::{Books, Purchase, Record, TakenKey};
-use crate::domain::purchase::gifts;
 use crate::domain::ids::{GrantId, InboxId, PurchaseId};
 use crate::domain::ledger::Entry;
 use crate::domain::message::{FINGERPRINT_VERSION, MessageKey, Name, Timestamp};
 use crate::domain::outcome::Outcome;
+use crate::domain::purchase::gifts;
 use crate::domain::rules::WhenPaid;
 
 /// A message of the batch, what became of it, and how it came.
