@@ -26,7 +26,7 @@ pub(crate) fn payment_succeeded() -> BillingMessage {
         "amount": "49.00", "currency": "USD",
         "lines": [{ "price_id": PACK, "quantity": 1, "amount": "49.00" }],
     });
-    event("payment-succeeded", number, data)
+    event("payment-succeeded", number, &data)
 }
 
 /// An invoice of 100.00 EUR for enterprise credits, which gives 2500 credits.
@@ -37,7 +37,7 @@ pub(crate) fn invoice_issued() -> BillingMessage {
         "total": "100.00", "currency": "EUR",
         "lines": [{ "price_id": ENTERPRISE, "quantity": 1, "amount": "100.00" }],
     });
-    event("invoice-issued", number, data)
+    event("invoice-issued", number, &data)
 }
 
 /// The payment that pays all of `invoice`.
@@ -47,14 +47,14 @@ pub(crate) fn payment_of(invoice: &BillingMessage) -> BillingMessage {
         "payment_id": format!("pi_{number}"), "customer_id": invoice.data("customer_id"),
         "invoice_id": invoice.data("invoice_id"), "amount": invoice.data("total"), "currency": invoice.data("currency"),
     });
-    event("payment-succeeded", number, data)
+    event("payment-succeeded", number, &data)
 }
 
 /// A signup, which gives 100 credits.
 pub(crate) fn signup() -> BillingMessage {
     let number = number();
     let data = json!({ "customer_id": format!("cus_{number}"), "identity": format!("identity_{number}") });
-    event("signup", number, data)
+    event("signup", number, &data)
 }
 
 /// A refund of all of `payment`.
@@ -69,7 +69,7 @@ pub(crate) fn partial_refund_of(payment: &BillingMessage, amount: &str) -> Billi
         "refund_id": format!("re_{number}"), "payment_id": payment.data("payment_id"),
         "amount": amount, "currency": payment.data("currency"), "status": "succeeded",
     });
-    event("refund", number, data)
+    event("refund", number, &data)
 }
 
 /// Bytes that need be no message at all.
@@ -173,7 +173,7 @@ fn add(value: &mut Value, suffix: &str) {
     }
 }
 
-fn event(kind: &str, number: u64, data: Value) -> BillingMessage {
+fn event(kind: &str, number: u64, data: &Value) -> BillingMessage {
     let event = json!({
         "specversion": "1.0", "id": format!("evt_{number}"), "source": "/tests", "type": kind,
         "time": "2026-01-12T09:30:00Z", "datacontenttype": "application/json", "data": data,

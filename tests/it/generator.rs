@@ -119,12 +119,11 @@ impl Writer {
             1 => (payment_succeeded().with("currency", "XXQ"), "unknown-currency"),
             2 => (signup().with("customer_id", ""), "invalid-field"),
             _ => {
-                let length = self.random.below(300) + 1;
-                let bytes = raw(self.random.bytes(length));
-                return self.load.messages.push(bytes);
+                let length = self.random.below(300) + 8;
+                (raw(self.random.bytes(length)), "malformed")
             }
         };
-        self.load.expected.poison.insert(bad.id().expect("an id").to_owned(), code);
+        self.load.expected.poison.insert(bad.body().to_owned(), code);
         self.load.messages.push(bad);
     }
 

@@ -9,3 +9,16 @@ mod generator;
 mod harness;
 
 mod any_order;
+mod check_verb;
+mod crashes;
+mod docker_files;
+mod fences;
+mod hostile_bodies;
+mod idempotency;
+mod kills;
+mod lifecycle;
+mod nacks;
+mod outages;
+mod samples;
+mod side_by_side;
+mod tampering;

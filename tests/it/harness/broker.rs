@@ -28,7 +28,7 @@ const IN_FLIGHT: usize = 500;
 /// For one window of confirms; a broker that is away is told by an error long before.
 const CONFIRM_LIMIT: Duration = Duration::from_secs(30);
 /// For a broker that is restarted meanwhile.
-const AWAY_LIMIT: Duration = Duration::from_secs(120);
+const AWAY_LIMIT: Duration = Duration::from_mins(2);
 
 /// A connection that comes back by itself, and a record of what was published.
 pub(crate) struct Broker {

@@ -15,9 +15,9 @@ mod setup;
 mod wait;
 mod worker;
 
-pub(crate) use broker::Broker;
 pub(crate) use oracle::Expected;
 pub(crate) use place::Place;
+pub(crate) use process::Exit;
 pub(crate) use random::Random;
 pub(crate) use services::Services;
 pub(crate) use setup::Setup;

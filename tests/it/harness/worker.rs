@@ -94,6 +94,15 @@ impl TestWorker {
         }
     }
 
+    /// SIGTERM for the process that was started first, which has to drain in time and exit with 0.
+    pub(crate) async fn stop_the_oldest(&mut self) {
+        let mut oldest = self.processes.remove(0);
+        oldest.ask_to_stop();
+        let (exit, took) = oldest.ended(DRAIN + Duration::from_secs(10)).await;
+        assert_eq!(exit, Exit::Code(0), "after SIGTERM: {}", oldest.log());
+        assert!(took < DRAIN, "draining took {took:?}");
+    }
+
     /// Publishes one message by its type's routing key.
     pub(crate) async fn publish(&self, message: &BillingMessage) {
         self.broker.publish_all(std::slice::from_ref(message)).await;
