@@ -1,6 +1,7 @@
 //! `credits`: the queue worker for prepaid credits.
 #![forbid(unsafe_code)]
 
+pub mod app;
 pub mod broker;
 pub mod cli;
 pub mod config;
@@ -10,5 +11,6 @@ pub mod http;
 pub mod relay;
 pub mod retry;
 pub mod store;
+pub mod sweeper;
 pub mod telemetry;
 pub mod wire;

@@ -1,1 +1,283 @@
-//! x
+//! Ledger to broker: publishes every entry, in position order, at least once.
+//!
+//! The ledger is the outbox. Of all processes one is the relay: it holds the database's advisory lock and moves the
+//! cursor on that session only; every other one stands by. Publishes are pipelined and every confirm is awaited by
+//! itself; the cursor moves past a contiguous confirmed prefix only. On a nack, a return or an unknown confirm the
+//! relay goes back to that position and publishes everything from there again, in order, the same bytes under the same
+//! ids: a consumer that per pool takes `sequence` = last + 1 and drops the rest has each change once.
+//!
+//! Called by `app`. It never changes a row but the cursor's.
+
+use std::collections::VecDeque;
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures::FutureExt;
+use tokio::sync::{Notify, watch};
+
+use crate::broker::{BrokerError, Confirm, Health, Options, Outgoing, PublishError, Publisher};
+use crate::config::settings::{RelaySettings, Unroutable};
+use crate::domain::ledger::{LedgerEntry, Terms};
+use crate::handler::crash;
+use crate::http::{Condition, Readiness};
+use crate::retry::Retry;
+use crate::store::{Database, Session, StoreError};
+use crate::telemetry::{Metrics, RetryKind};
+use crate::wire::event::{CONTENT_TYPE, EVENT_TYPE, event};
+
+/// The most entries read at once: some 600 KB of events.
+const CHUNK: usize = 500;
+/// The first and the longest wait after something went wrong.
+const RETRY_FIRST: Duration = Duration::from_millis(100);
+const RETRY_MAX: Duration = Duration::from_secs(4);
+
+/// What the relay works with.
+#[derive(Clone)]
+pub struct Relay {
+    /// Opens its session.
+    pub database: Database,
+    /// Where to publish.
+    pub broker: Arc<Options>,
+    /// Says how the broker is.
+    pub health: Arc<Health>,
+    /// Its settings.
+    pub settings: RelaySettings,
+    /// Counts what happens.
+    pub metrics: Metrics,
+    /// Says what is missing.
+    pub readiness: Readiness,
+    /// Rings when this process has committed entries.
+    pub bell: Arc<Notify>,
+    /// Turns true when the process is asked to stop.
+    pub stop: watch::Receiver<bool>,
+    /// What was said last about events that the broker refuses; absent while it takes them.
+    pub said: Option<String>,
+}
+
+/// Why a term as the relay ended.
+#[derive(Debug, thiserror::Error)]
+enum RelayError {
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    #[error(transparent)]
+    Broker(#[from] BrokerError),
+    #[error(transparent)]
+    Publish(#[from] PublishError),
+    #[error("the broker did not take the event at position {position}: {why}")]
+    Refused { position: i64, why: String },
+}
+
+type Verdict = Pin<Box<dyn Future<Output = Confirm> + Send>>;
+
+/// Events on their way, in order.
+#[derive(Default)]
+struct Window {
+    open: VecDeque<(i64, Verdict)>,
+    /// The last position that was handed to the broker.
+    sent: i64,
+    /// The last position of the confirmed prefix.
+    confirmed: i64,
+}
+
+impl Relay {
+    /// Publishes, or stands by to, until the process is asked to stop.
+    pub async fn run(mut self) {
+        let mut retry = Retry::new(RETRY_FIRST, RETRY_MAX);
+        let mut stop = self.stop.clone();
+        let listening = tokio::spawn(ring(self.database.clone(), Arc::clone(&self.bell)));
+        while !*stop.borrow() {
+            let ended = tokio::select! {
+                biased;
+                _ = stop.wait_for(|stop| *stop) => break,
+                ended = self.term(&mut retry) => ended,
+            };
+            if let Err(error) = ended {
+                self.trouble(&error);
+            }
+            tokio::select! {
+                biased;
+                _ = stop.wait_for(|stop| *stop) => break,
+                () = tokio::time::sleep(retry.next_delay()) => {}
+            }
+        }
+        listening.abort();
+    }
+
+    fn trouble(&self, error: &RelayError) {
+        let (kind, words) = match error {
+            RelayError::Store(error) => (RetryKind::Database, error.in_full()),
+            other => (RetryKind::Publish, other.to_string()),
+        };
+        self.metrics.retried(kind);
+        self.readiness.set(Condition::Relay, Err(words.clone()));
+        tracing::warn!(error = words, "the relay stopped, trying again");
+    }
+
+    /// Stands by for the lock, then publishes until something goes wrong.
+    async fn term(&mut self, retry: &mut Retry) -> Result<(), RelayError> {
+        let mut session = self.database.connect().await?;
+        while !session.become_relay().await? {
+            self.readiness.set(Condition::Relay, Ok(()));
+            tokio::time::sleep(self.settings.poll).await;
+        }
+        let mut publisher = Publisher::connect(&self.broker, &self.health).await?;
+        tracing::info!("publishing");
+        self.readiness.set(Condition::Relay, Ok(()));
+        let from = session.cursor().await?;
+        let mut window = Window { open: VecDeque::new(), sent: from, confirmed: from };
+        loop {
+            match self.turn(&mut session, &mut publisher, &mut window).await {
+                Ok(()) if self.said.is_none() => retry.reset(),
+                Ok(()) => {}
+                // The broker is there and says no: the same connection will do, from the first refusal on.
+                Err(RelayError::Refused { position, why }) => {
+                    self.refused(position, &why);
+                    window = Window { open: VecDeque::new(), sent: window.confirmed, confirmed: window.confirmed };
+                    session.move_cursor(window.confirmed).await?;
+                    tokio::time::sleep(retry.next_delay()).await;
+                }
+                Err(other) => return Err(other),
+            }
+        }
+    }
+
+    /// One look at the ledger and at the confirms; waits if there is nothing to do.
+    async fn turn(
+        &mut self,
+        session: &mut Session,
+        publisher: &mut Publisher,
+        window: &mut Window,
+    ) -> Result<(), RelayError> {
+        self.fill(session, publisher, window).await?;
+        if window.open.is_empty() {
+            return self.idle(session).await;
+        }
+        tokio::select! {
+            biased;
+            verdict = self.settle(window) => {
+                let moved = verdict?;
+                crash::point("confirmed");
+                session.move_cursor(moved).await?;
+                if self.said.take().is_some() {
+                    tracing::info!(position = moved, "publishing again");
+                    self.readiness.set(Condition::Relay, Ok(()));
+                }
+            }
+            () = self.bell.notified(), if window.open.len() < self.settings.in_flight => {}
+        }
+        Ok(())
+    }
+
+    /// Says once what the broker refuses, however often it does.
+    fn refused(&mut self, position: i64, why: &str) {
+        self.metrics.retried(RetryKind::Publish);
+        if self.said.as_deref() != Some(why) {
+            tracing::error!(position, why, "an event was not taken; publishing goes on from it once that is mended");
+            self.said = Some(why.to_owned());
+            self.readiness.set(Condition::Relay, Err(format!("the event at position {position} was not taken: {why}")));
+        }
+    }
+
+    /// Hands on what the ledger has, as far as the window has room.
+    async fn fill(
+        &self,
+        session: &mut Session,
+        publisher: &mut Publisher,
+        window: &mut Window,
+    ) -> Result<(), RelayError> {
+        loop {
+            let room = self.settings.in_flight.saturating_sub(window.open.len()).min(CHUNK);
+            // Small reads cost as much as large ones: wait until a good part of the window is free.
+            if room < CHUNK.min(self.settings.in_flight) / 4 {
+                return Ok(());
+            }
+            let entries = session.entries_after(window.sent, i64::try_from(room).unwrap_or(i64::MAX)).await?;
+            let read = entries.len();
+            for (entry, terms) in entries {
+                let position = entry.position.cast_signed();
+                let pending = publisher.publish(self.outgoing(&entry, terms.as_ref())).await?;
+                window.open.push_back((position, Box::pin(pending.confirmed())));
+                window.sent = position;
+            }
+            crash::point("published");
+            if read < room {
+                return Ok(());
+            }
+        }
+    }
+
+    fn outgoing(&self, entry: &LedgerEntry, terms: Option<&Terms>) -> Outgoing {
+        let event = event(entry, terms, self.settings.source.as_str());
+        Outgoing {
+            routing_key: event.routing_key,
+            message_id: event.message_id,
+            kind: EVENT_TYPE,
+            content_type: CONTENT_TYPE,
+            body: event.body,
+        }
+    }
+
+    /// Waits for the first open confirm, takes all that are there behind it, and says how far the prefix reaches.
+    /// Cancel-safe: a confirm that was not taken stays in the window.
+    async fn settle(&self, window: &mut Window) -> Result<i64, RelayError> {
+        let before = window.confirmed;
+        if let Some((position, verdict)) = window.open.front_mut() {
+            let (position, confirm) = (*position, verdict.await);
+            window.open.pop_front();
+            self.take(window, position, confirm)?;
+        }
+        while let Some((position, verdict)) = window.open.front_mut() {
+            let (position, Some(confirm)) = (*position, verdict.now_or_never()) else { break };
+            window.open.pop_front();
+            self.take(window, position, confirm)?;
+        }
+        self.metrics.published((window.confirmed - before).unsigned_abs());
+        Ok(window.confirmed)
+    }
+
+    fn take(&self, window: &mut Window, position: i64, confirm: Confirm) -> Result<(), RelayError> {
+        let why = match confirm {
+            Confirm::Acked => {
+                self.metrics.relay_unroutable(false);
+                window.confirmed = position;
+                return Ok(());
+            }
+            Confirm::Returned { .. } if self.settings.unroutable == Unroutable::Count => {
+                window.confirmed = position;
+                return Ok(());
+            }
+            Confirm::Returned { reason } => {
+                self.metrics.relay_unroutable(true);
+                let exchange = &self.broker.credits_exchange;
+                format!("no queue is bound to exchange {exchange} for it ({reason}); bind one to `ledger-changed.#`")
+            }
+            Confirm::Nacked => "a queue refused it; it may be full".to_owned(),
+            Confirm::Unknown { reason } => reason,
+        };
+        Err(RelayError::Refused { position, why })
+    }
+
+    /// Nothing to publish: waits for the bell, and looks by itself now and then. The query keeps the session alive.
+    async fn idle(&self, session: &mut Session) -> Result<(), RelayError> {
+        if tokio::time::timeout(self.settings.poll, self.bell.notified()).await.is_err() {
+            session.ping().await?;
+        }
+        Ok(())
+    }
+}
+
+/// Rings the bell at every commit of any process that wrote entries.
+async fn ring(database: Database, bell: Arc<Notify>) {
+    let mut retry = Retry::new(RETRY_FIRST, RETRY_MAX);
+    loop {
+        if let Ok(mut commits) = database.bell().await {
+            while commits.wait().await.is_ok() {
+                retry.reset();
+                bell.notify_one();
+            }
+        }
+        tokio::time::sleep(retry.next_delay()).await;
+    }
+}

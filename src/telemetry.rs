@@ -28,7 +28,7 @@ pub use self::sink::LogGuard;
 /// lapin logs the bodies of returned messages at WARN and the log-in at TRACE; `broker` reports its errors in our words.
 /// sqlx logs statements, slow ones at WARN; rustls and hyper flood DEBUG.
 const CAPS: [(&str, LevelFilter); 9] = [
-    ("lapin", LevelFilter::ERROR),
+    ("lapin", LevelFilter::OFF),
     ("amq_protocol", LevelFilter::ERROR),
     ("async_rs", LevelFilter::ERROR),
     ("sqlx", LevelFilter::WARN),

@@ -3,8 +3,6 @@
 //! Made from the driver's errors here and nowhere else: its own texts never carry the URL, and a URL that cannot be
 //! parsed is not repeated, since the parser's error quotes it.
 
-use std::io;
-
 use lapin::ErrorKind;
 
 /// `PRECONDITION_FAILED`: something exists with other settings.
@@ -77,18 +75,13 @@ impl BrokerError {
     }
 }
 
-/// The driver's error in words: the broker's own text if it spoke, and never more than the kind of an I/O error.
+/// The driver's error in words: the broker's own text if it spoke, without the driver's "protocol error" before it.
 pub(super) fn words(error: &lapin::Error) -> String {
     match error.kind() {
         ErrorKind::ProtocolError(said) => said.get_message().to_string(),
-        ErrorKind::IOError(failed) => io_words(failed),
+        ErrorKind::IOError(failed) => failed.to_string(),
         _ => error.to_string(),
     }
-}
-
-/// TLS says in its text why a certificate was refused; other I/O errors say all in theirs too.
-fn io_words(error: &io::Error) -> String {
-    error.to_string()
 }
 
 fn code(error: &lapin::Error) -> Option<u16> {

@@ -21,7 +21,7 @@ pub struct Health {
 /// One look at [`Health`].
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct HealthView {
-    /// Every lane has a connection with consumers on it.
+    /// Every lane has a connection with consumers on it; true while there is no lane.
     pub consuming: bool,
     /// There is a publishing connection.
     pub publishing: bool,

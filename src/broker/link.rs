@@ -3,15 +3,18 @@
 //! The driver leaves a thread and a socket behind for ever if a peer accepts the connection and then says nothing, or
 //! if a blocked connection is dropped. So we dial ourselves and keep a second handle of the socket: dropping a [`Link`],
 //! or the attempt to open one, shuts the socket and with it the driver's thread. The driver's own recovery stays off.
-//! Nothing else in this room unwraps the URL.
+//! Nothing else in this room asks for the parsed URL, which prints its password.
 
-use std::io;
+use std::io::{self, Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpStream};
 use std::os::fd::AsFd;
 use std::pin::pin;
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
+use async_rs::traits::Reactor;
+use async_rs::util::RuntimeParts;
+use async_rs::{Runtime, Tokio};
 use futures::{AsyncRead, AsyncWrite, Stream, StreamExt};
 use lapin::tcp::{AsyncTcpStream, TLSConfig};
 use lapin::uri::{AMQPScheme, AMQPUri};
@@ -23,6 +26,7 @@ use tokio::time::timeout;
 use super::error::BrokerError;
 use super::health::{Health, Role, Up};
 use super::options::Options;
+use super::screen::Screen;
 
 /// For the closing handshake; afterwards the socket is shut anyway.
 const CLOSE_LIMIT: Duration = Duration::from_secs(2);
@@ -80,23 +84,21 @@ impl Drop for Link {
 async fn connect(options: &Options, name: &str, socket: &Socket) -> Result<Connection, BrokerError> {
     let uri = options.uri()?;
     let doing = format!("connecting to {}:{}", uri.authority.host, uri.authority.port);
-    let runtime = lapin::runtime::default_runtime().map_err(|error| BrokerError::of("starting", &error))?;
+    let runtime = Runtime::new(RuntimeParts::new(Tokio::current(), Screened(Tokio::current())));
     let (handle, given_up) = (Arc::clone(&socket.handle), socket.given_up());
     let attempt = Connection::connector(
         uri,
         runtime,
-        async move |uri, runtime| {
+        async move |uri, _| {
             let mut given_up = given_up.clone();
             let dialled = async {
-                let stream = AsyncTcpStream::connect(&runtime, addresses(&uri).await?).await?;
-                if let AsyncTcpStream::Plain(plain) = &stream {
-                    keep(&handle, plain.get_ref())?;
-                }
-                secured(stream, &uri).await
+                let plain = Tokio::current().tcp_connect(addresses(&uri).await?).await?;
+                keep(&handle, plain.get_ref())?;
+                Ok(AsyncTcpStream::Plain(Screen::new(secured(AsyncTcpStream::Plain(plain), &uri).await?)))
             };
             // Not a timer: one that is polled while the runtime shuts down panics on the driver's thread.
             tokio::select! {
-                done = dialled => Ok(done?),
+                done = dialled => done,
                 _ = given_up.changed() => Err(io::Error::from(io::ErrorKind::TimedOut).into()),
             }
         },
@@ -132,6 +134,39 @@ where
     }
 }
 
+/// The driver's runtime, except that its connections pass through a [`Screen`].
+#[derive(Debug, Clone)]
+struct Screened(Tokio);
+
+impl Reactor for Screened {
+    type TcpStream = Screen<AsyncTcpStream<<Tokio as Reactor>::TcpStream>>;
+    type Sleep = <Tokio as Reactor>::Sleep;
+
+    fn register<H: Read + Write + Send + 'static>(
+        &self,
+        _: H,
+    ) -> io::Result<impl AsyncRead + AsyncWrite + Send + Unpin + 'static> {
+        // The driver dials through `connect` alone.
+        Err::<Self::TcpStream, _>(io::ErrorKind::Unsupported.into())
+    }
+
+    fn sleep(&self, duration: Duration) -> Self::Sleep {
+        self.0.sleep(duration)
+    }
+
+    fn interval(&self, duration: Duration) -> impl Stream<Item = Instant> + Send + 'static {
+        self.0.interval(duration)
+    }
+
+    fn tcp_connect_addr(
+        &self,
+        address: SocketAddr,
+    ) -> impl Future<Output = io::Result<Self::TcpStream>> + Send + 'static {
+        let connecting = self.0.tcp_connect_addr(address);
+        async { Ok(Screen::new(AsyncTcpStream::Plain(connecting.await?))) }
+    }
+}
+
 /// Follows the connection while nobody else looks: is it up, does the broker block it?
 async fn watch_events(
     events: impl Stream<Item = Event>,
@@ -146,10 +181,15 @@ async fn watch_events(
     }
     while let Some(event) = events.next().await {
         match event {
-            Event::ConnectionBlocked(_) | Event::ConnectionUnblocked => {
-                let now = matches!(event, Event::ConnectionBlocked(_));
-                up.set_blocked(now);
-                blocked.send_replace(now);
+            Event::ConnectionBlocked(why) => {
+                tracing::warn!(why, "the broker blocks publishers");
+                up.set_blocked(true);
+                blocked.send_replace(true);
+            }
+            Event::ConnectionUnblocked => {
+                tracing::info!("the broker takes messages again");
+                up.set_blocked(false);
+                blocked.send_replace(false);
             }
             Event::Error(_) if !status.connected() => break,
             _ => {}

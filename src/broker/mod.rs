@@ -8,10 +8,12 @@
 //!   jittered backoff without an end and a new generation number; a settlement of an older generation is never sent.
 //! - Nothing waits without a limit: connecting, declaring, settling, draining and confirms all have one, except while
 //!   the broker itself says that it blocks publishers.
+//! - No message ends a connection or the process by how its properties are written (`screen`).
 //! - No password leaves it: not by Debug, not by an error, not by a log line of ours. The driver's own log lines are not
 //!   safe to show: see [`CAPPED_TARGETS`].
 //!
-//! Reading order: [`types`], [`options`], `link` (one connection), [`topology`], `session` and [`consumer`] (deliveries
+//! Reading order: [`types`], [`options`], `link` (one connection) and
+//! `screen` (what it may say to the driver), [`topology`], `session` and [`consumer`] (deliveries
 //! in), [`publisher`] and `confirms` (messages out), [`health`]. Called by `handler`, `relay`, `app` and `cli`. It never
 //! names a type of another room, and never decides what a delivery means.
 
@@ -23,6 +25,7 @@ pub mod health;
 mod link;
 pub mod options;
 pub mod publisher;
+mod screen;
 mod session;
 pub mod topology;
 pub mod types;

@@ -1,6 +1,6 @@
 //! The plain settings of this room, given by `config`.
 //!
-//! Debug prints no secret: the URL is wrapped, and only `link` unwraps it.
+//! Debug prints no secret: the URL is wrapped, and unwrapped in one function, for `link`.
 
 use std::time::Duration;
 
@@ -83,7 +83,9 @@ impl Options {
         if uri.vhost.len() > usize::from(u8::MAX) {
             return Err(config("the virtual host in the broker URL is longer than 255 bytes"));
         }
-        uri.query.heartbeat.get_or_insert(self.heartbeat);
+        // 0 would take the server's minute, not switch heartbeats off.
+        let named = uri.query.heartbeat.filter(|seconds| *seconds > 0);
+        uri.query.heartbeat = Some(named.unwrap_or(self.heartbeat));
         Ok(uri)
     }
 

@@ -28,6 +28,8 @@ use super::options::{Options, short};
 use super::topology::{self, SETUP_LIMIT};
 use super::types::Outgoing;
 
+/// Under this name the health view shows what is wrong with publishing.
+const RELAY: &str = "relay";
 /// The delivery mode that survives a broker's restart.
 const PERSISTENT: u8 = 2;
 
@@ -56,8 +58,17 @@ impl Publisher {
     /// Connects to publish ledger events, and declares their exchange.
     ///
     /// # Errors
-    /// [`BrokerError`] if the broker cannot be used, or has the exchange with other settings.
+    /// [`BrokerError`] if the broker cannot be used, or has the exchange with other settings; told in `health` too.
     pub async fn connect(options: &Options, health: &Arc<Health>) -> Result<Self, BrokerError> {
+        let connected = Self::connect_declared(options, health).await;
+        match &connected {
+            Ok(_) => health.recovered(RELAY),
+            Err(error) => drop(health.failed(RELAY, &error.to_string())),
+        }
+        connected
+    }
+
+    async fn connect_declared(options: &Options, health: &Arc<Health>) -> Result<Self, BrokerError> {
         let link = Link::open(options, "credits relay").await?;
         let set_up = async {
             let channel = link.channel().await?;

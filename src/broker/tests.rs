@@ -3,6 +3,7 @@
 mod connecting;
 mod consuming;
 mod publishing;
+mod screening;
 
 use std::sync::Arc;
 use std::time::Duration;

@@ -77,6 +77,8 @@ pub fn read_rules(settings: &Settings, wanted: Option<&Path>) -> Result<RulesFil
 /// What `credits` can do.
 #[derive(Debug, Subcommand)]
 enum Verb {
+    Run(run::Args),
+    Migrate(migrate::Args),
     Check(check::Args),
 }
 
@@ -85,6 +87,8 @@ enum Verb {
 pub fn main() -> ExitCode {
     let Cli { global, verb } = Cli::parse();
     let ended = match verb {
+        Verb::Run(args) => run::run(&global, &args),
+        Verb::Migrate(args) => migrate::run(&global, &args),
         Verb::Check(args) => check::run(&global, &args),
     };
     match ended {

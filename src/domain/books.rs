@@ -162,6 +162,15 @@ impl<'r> Books<'r> {
         record
     }
 
+    /// Settles one account to the clock: for the sweeper.
+    pub fn settle(&mut self, customer: &CustomerId) {
+        let Some(account) = self.accounts.get_mut(customer) else { return };
+        let now = account.now(self.clock);
+        account.settle(now, &mut self.changes.entries);
+        note_grants(&mut self.changes, account);
+        self.changes.accounts.insert(customer.clone());
+    }
+
     fn take_statement(&mut self, kept: &Kept) -> Record {
         let ids: BTreeSet<PurchaseId> =
             kept.statement.names().iter().filter_map(|name| self.names.get(name).copied()).collect();

@@ -18,3 +18,6 @@ pub mod rules;
 mod signup;
 pub mod target;
 pub mod told;
+
+#[cfg(test)]
+mod tests;

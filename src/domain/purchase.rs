@@ -7,7 +7,7 @@
 //! Pure. Called by `books`, which turns what is wanted into entries.
 
 use std::collections::BTreeMap;
-use std::fmt;
+use std::fmt::{self, Write};
 
 use num_bigint::BigInt;
 
@@ -300,10 +300,10 @@ fn in_words(facts: &Facts, gift: &Gift, reckoning: &Reckoning, target: Credits) 
         format!("{basis} × {} / {} = {target}", major(&reckoning.counted, places), major(&reckoning.base, places))
     };
     if reckoning.over > BigInt::ZERO {
-        words += &format!(", after {} overpaid", major(&reckoning.over, places));
+        let _ = write!(words, ", after {} overpaid", major(&reckoning.over, places));
     }
     if reckoning.beyond() > BigInt::ZERO {
-        words += &format!(", {} refunded beyond that counts for nothing", major(&reckoning.beyond(), places));
+        let _ = write!(words, ", {} refunded beyond that counts for nothing", major(&reckoning.beyond(), places));
     }
     words
 }

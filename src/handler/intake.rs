@@ -22,6 +22,9 @@ pub struct Work {
     pub decoded: Result<Decoded, DecodeError>,
 }
 
+/// `broker` puts the raw properties here where the driver could not have parsed them.
+const UNREADABLE: &str = "x-unreadable-properties";
+
 /// Headers that the broker adds to a delivery: no part of what was published.
 fn is_brokers_own(header: &str) -> bool {
     matches!(header, "x-delivery-count" | "x-acquired-count" | "x-death")
@@ -56,6 +59,10 @@ impl Work {
 
 fn decode(delivery: &Delivery) -> Result<Decoded, DecodeError> {
     let properties = &delivery.properties;
+    if properties.headers.contains_key(UNREADABLE) {
+        let detail = "the AMQP properties cannot be read: text that is no UTF-8, or too deep a table".to_owned();
+        return Err(DecodeError { code: RefusalCode::Malformed, detail, key: None });
+    }
     let header = |name: &str| match properties.headers.get(name) {
         Some(HeaderValue::Text(text)) => Some(text.clone()),
         Some(HeaderValue::Int(number)) => Some(number.to_string()),

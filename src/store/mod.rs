@@ -99,6 +99,7 @@ pub mod read;
 pub mod relay;
 pub mod rows;
 pub mod session;
+pub mod verify;
 pub mod write;
 
 pub use error::StoreError;

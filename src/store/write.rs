@@ -135,10 +135,10 @@ impl Batch<'_> {
             .into_iter()
             .partition(|(_, _, _, _, key)| self.stored.pools.contains(key));
         let grants: Vec<Made<'_>> = self.made_grants(books);
-        let g =
-            |get: &dyn Fn(&Grant) -> Decimal| -> Vec<Decimal> { grants.iter().map(|made| get(made.grant)).collect() };
-        let text =
-            |get: &dyn Fn(&'_ Made<'_>) -> Option<String>| -> Vec<Option<String>> { grants.iter().map(get).collect() };
+        let g = |get: fn(&Grant) -> Decimal| -> Vec<Decimal> { grants.iter().map(|made| get(made.grant)).collect() };
+        let text = |get: fn(&Grant) -> Option<&str>| -> Vec<Option<&str>> {
+            grants.iter().map(|made| get(made.grant)).collect()
+        };
         if kept.is_empty() && made.is_empty() && old_pools.is_empty() && new_pools.is_empty() && grants.is_empty() {
             return Ok(());
         }
@@ -169,30 +169,33 @@ impl Batch<'_> {
             &grants.iter().map(|made| made.grant.terms.customer_id.as_str()).collect::<Vec<_>>() as _,
             &grants.iter().map(|made| made.grant.terms.credit_type.as_str()).collect::<Vec<_>>() as _,
             &grants.iter().map(|made| places(made.grant)).collect::<Vec<_>>(),
-            &g(&|grant| grant.terms.amount.value()),
-            &g(&|grant| grant.remaining.value()),
-            &g(&|grant| grant.asked.value()),
-            &g(&|grant| grant.taken.value()),
-            &g(&|grant| grant.revoked.value()),
-            &g(&|grant| grant.terms.basis.value()),
+            &g(|grant| grant.terms.amount.value()),
+            &g(|grant| grant.remaining.value()),
+            &g(|grant| grant.asked.value()),
+            &g(|grant| grant.taken.value()),
+            &g(|grant| grant.revoked.value()),
+            &g(|grant| grant.terms.basis.value()),
             &grants.iter().map(|made| made.grant.terms.category.name()).collect::<Vec<_>>() as _,
             &grants.iter().map(|made| i16::from(made.grant.terms.priority.value())).collect::<Vec<_>>(),
             &grants.iter().map(|made| made.grant.terms.cost.map(|cost| cost.amount())).collect::<Vec<_>>() as _,
-            &text(&|made| made.grant.terms.cost.map(|cost| cost.currency().code().to_owned())) as _,
+            &text(|grant| grant.terms.cost.map(|cost| cost.currency().code())) as _,
             &grants.iter().map(|made| made.grant.terms.effective_at).collect::<Vec<_>>(),
             &grants.iter().map(|made| made.grant.terms.expires_at).collect::<Vec<_>>() as _,
-            &text(&|made| made.grant.terms.price_id.as_ref().map(ToString::to_string)) as _,
-            &text(&|made| made.grant.terms.rule.as_ref().map(ToString::to_string)) as _,
-            &grants.iter().map(|made| made.grant.terms.rules_hash.map(|hash| hash.0.to_vec())).collect::<Vec<_>>() as _,
+            &text(|grant| grant.terms.price_id.as_ref().map(|id| id.as_str())) as _,
+            &text(|grant| grant.terms.rule.as_ref().map(|id| id.as_str())) as _,
+            &grants
+                .iter()
+                .map(|made| made.grant.terms.rules_hash.as_ref().map(|hash| hash.0.as_slice()))
+                .collect::<Vec<_>>() as _,
             &grants.iter().map(|made| made.grant.terms.replaces.map(|grant| grant.0)).collect::<Vec<_>>() as _,
-            &text(&|made| made.grant.terms.reason.as_ref().map(|reason| reason.as_str().to_owned())) as _,
+            &text(|grant| grant.terms.reason.as_ref().map(|reason| reason.as_str())) as _,
             &grants.iter().map(|made| made.grant.terms.actor.as_str()).collect::<Vec<_>>() as _,
             &grants.iter().map(|made| made.grant.terms.cause.source.as_str()).collect::<Vec<_>>() as _,
             &grants.iter().map(|made| made.grant.terms.cause.id.as_str()).collect::<Vec<_>>() as _,
             &grants.iter().map(|made| made.grant.terms.cause.kind.as_ref()).collect::<Vec<&str>>() as _,
             &grants.iter().map(|made| made.purchase.map(|id| id.0)).collect::<Vec<_>>() as _,
-            &text(&|made| made.grant.origin.as_ref().map(|origin| origin.fact.kind().to_owned())) as _,
-            &text(&|made| made.grant.origin.as_ref().map(|origin| origin.fact.id().to_owned())) as _,
+            &text(|grant| grant.origin.as_ref().map(|origin| origin.fact.kind())) as _,
+            &text(|grant| grant.origin.as_ref().map(|origin| origin.fact.id())) as _,
             &grants.iter().map(|made| made.grant.origin.as_ref().map(|o| o.on_invoice)).collect::<Vec<_>>() as _,
             &grants
                 .iter()
@@ -221,12 +224,11 @@ impl Batch<'_> {
         let rows = chained(entries, &head);
         let last = rows.last();
         let told = told(books, taken, head.position);
-        let text = |get: &dyn Fn(&LedgerRow) -> Option<&str>| -> Vec<Option<String>> {
-            rows.iter().map(|(row, _)| get(row).map(str::to_owned)).collect()
+        let text = |get: fn(&LedgerRow) -> Option<&str>| -> Vec<Option<&str>> {
+            rows.iter().map(|(row, _)| get(row)).collect()
         };
-        let must =
-            |get: &dyn Fn(&LedgerRow) -> String| -> Vec<String> { rows.iter().map(|(row, _)| get(row)).collect() };
-        let maybe = |get: &dyn Fn(&LedgerRow) -> Option<Decimal>| -> Vec<Option<Decimal>> {
+        let must = |get: fn(&LedgerRow) -> &str| -> Vec<&str> { rows.iter().map(|(row, _)| get(row)).collect() };
+        let maybe = |get: fn(&LedgerRow) -> Option<Decimal>| -> Vec<Option<Decimal>> {
             rows.iter().map(|(row, _)| get(row)).collect()
         };
         sqlx::query_file!(
@@ -238,35 +240,35 @@ impl Batch<'_> {
             &rows.iter().map(|(row, _)| row.position).collect::<Vec<_>>(),
             &rows.iter().map(|(row, _)| row.entry_id).collect::<Vec<_>>(),
             &rows.iter().map(|(row, _)| row.format).collect::<Vec<_>>(),
-            &must(&|row| row.customer_id.clone()),
-            &must(&|row| row.credit_type.clone()),
+            &must(|row| &row.customer_id) as _,
+            &must(|row| &row.credit_type) as _,
             &rows.iter().map(|(row, _)| row.sequence).collect::<Vec<_>>(),
-            &must(&|row| row.kind.clone()),
+            &must(|row| &row.kind) as _,
             &rows.iter().map(|(row, _)| row.delta).collect::<Vec<_>>(),
             &rows.iter().map(|(row, _)| row.end_balance).collect::<Vec<_>>(),
             &rows.iter().map(|(row, _)| row.grant_id).collect::<Vec<_>>() as _,
-            &maybe(&|row| row.grant_remaining) as _,
-            &text(&|row| row.grant_status.as_deref()) as _,
-            &maybe(&|row| row.requested) as _,
-            &maybe(&|row| row.shortfall) as _,
-            &must(&|row| row.actor.clone()),
-            &text(&|row| row.reason.as_deref()) as _,
-            &must(&|row| row.cause_source.clone()),
-            &must(&|row| row.cause_id.clone()),
-            &must(&|row| row.cause_type.clone()),
+            &maybe(|row| row.grant_remaining) as _,
+            &text(|row| row.grant_status.as_deref()) as _,
+            &maybe(|row| row.requested) as _,
+            &maybe(|row| row.shortfall) as _,
+            &must(|row| &row.actor) as _,
+            &text(|row| row.reason.as_deref()) as _,
+            &must(|row| &row.cause_source) as _,
+            &must(|row| &row.cause_id) as _,
+            &must(|row| &row.cause_type) as _,
             &rows.iter().map(|(row, _)| row.effective_at).collect::<Vec<_>>(),
             &rows.iter().map(|(row, _)| row.recorded_at).collect::<Vec<_>>(),
             &rows.iter().map(|(row, _)| row.counts_at).collect::<Vec<_>>(),
-            &maybe(&|row| row.amount) as _,
-            &maybe(&|row| row.basis) as _,
-            &text(&|row| row.category.as_deref()) as _,
+            &maybe(|row| row.amount) as _,
+            &maybe(|row| row.basis) as _,
+            &text(|row| row.category.as_deref()) as _,
             &rows.iter().map(|(row, _)| row.priority).collect::<Vec<_>>() as _,
-            &maybe(&|row| row.cost_amount) as _,
-            &text(&|row| row.cost_currency.as_deref()) as _,
+            &maybe(|row| row.cost_amount) as _,
+            &text(|row| row.cost_currency.as_deref()) as _,
             &rows.iter().map(|(row, _)| row.starts_at).collect::<Vec<_>>() as _,
             &rows.iter().map(|(row, _)| row.expires_at).collect::<Vec<_>>() as _,
-            &text(&|row| row.price_id.as_deref()) as _,
-            &text(&|row| row.rule.as_deref()) as _,
+            &text(|row| row.price_id.as_deref()) as _,
+            &text(|row| row.rule.as_deref()) as _,
             &rows.iter().map(|(row, _)| row.rules_hash.as_deref()).collect::<Vec<_>>() as _,
             &rows.iter().map(|(row, _)| row.replaces).collect::<Vec<_>>() as _,
             &rows.iter().map(|(_, hash)| hash.as_slice()).collect::<Vec<_>>() as _,

@@ -99,6 +99,7 @@ pub struct Metrics {
     broker_connected: Family<[Label; 1], Gauge>,
     database_connected: Gauge,
     swept: Counter,
+    panics: Counter,
     log_dropped: Counter,
 }
 
@@ -136,6 +137,7 @@ impl Metrics {
             broker_connected: Family::default(),
             database_connected: Gauge::default(),
             swept: Counter::default(),
+            panics: Counter::default(),
             log_dropped: Counter::default(),
         }
     }
@@ -161,6 +163,7 @@ impl Metrics {
         registry.register("database_connected", "1 while the database answers", self.database_connected.clone());
         let help = "Ledger entries written because an activation or expiry came due";
         registry.register("sweeper_entries", help, self.swept.clone());
+        registry.register("lane_panics", "Lanes that panicked and were begun anew", self.panics.clone());
         let help = "Log lines dropped because nobody read stderr fast enough";
         registry.register("log_lines_dropped", help, self.log_dropped.clone());
     }
@@ -261,6 +264,11 @@ impl Metrics {
     /// Whether the database answers.
     pub fn database_connected(&self, up: bool) {
         self.database_connected.set(i64::from(up));
+    }
+
+    /// A lane panicked; nothing of its batch was acknowledged.
+    pub fn panicked(&self) {
+        self.panics.inc();
     }
 
     /// The sweeper wrote so many entries.

@@ -65,6 +65,16 @@ async fn a_refused_login_is_told_without_the_password() {
     }
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn a_missing_virtual_host_is_a_refusal() {
+    let mut uri = options("x", broker_url()).uri().unwrap();
+    uri.vhost = "nowhere".to_owned();
+    let health = Arc::default();
+    let refused = Publisher::connect(&options("x", uri.to_string()), &health).await.err().unwrap();
+    assert!(matches!(refused, BrokerError::Refused { .. }), "{refused:?}");
+    assert!(health.view().last_error.unwrap().contains("nowhere"), "{refused}");
+}
+
 #[test]
 fn a_url_that_cannot_be_used_is_refused_without_being_repeated() {
     for url in [
@@ -81,6 +91,8 @@ fn a_url_that_cannot_be_used_is_refused_without_being_repeated() {
     let good = options("x", "amqp://u:canary-5f3a@h/%2f".to_owned());
     assert_eq!(good.check(), Ok(()));
     assert_eq!(good.uri().unwrap().query.heartbeat, Some(10));
+    let off = options("x", "amqp://u:canary-5f3a@h/%2f?heartbeat=0".to_owned());
+    assert_eq!(off.uri().unwrap().query.heartbeat, Some(10), "0 would be the server's minute");
     let bad = Options { prefetch: 0, ..good.clone() };
     assert!(bad.check().is_err());
 }

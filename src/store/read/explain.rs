@@ -1,0 +1,209 @@
+//! What became of a message.
+//!
+//! A message that was kept is found by its key, a refused one among the dead letters. A refund that waited and then
+//! became a conflict is both: its key is free again, and its row stays.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use uuid::Uuid;
+
+use super::{AccountView, Refused, Snapshot};
+use crate::domain::ids::{CustomerId, InboxId, MessageId, RulesHash, Source};
+use crate::domain::ledger::LedgerEntry;
+use crate::domain::message::{MessageKey, MessageType, Timestamp};
+use crate::domain::outcome::{Outcome, RefusalCode};
+use crate::store::error::StoreError;
+use crate::store::rows::{id, rules_hash};
+
+/// All that is known of an id. Empty if no message of it ever arrived.
+#[derive(Debug, Clone)]
+pub struct Trace {
+    /// Messages that were kept: one for each sender, and released refunds.
+    pub kept: Vec<KeptMessage>,
+    /// Messages that were refused; nothing else of them is kept.
+    pub refused: Vec<Refused>,
+    /// Entries up to this position are published and confirmed.
+    pub published_to: i64,
+}
+
+/// A message that was kept, and what came of it.
+#[derive(Debug, Clone)]
+pub struct KeptMessage {
+    /// Its row.
+    pub inbox_id: InboxId,
+    /// Its sender and id.
+    pub key: MessageKey,
+    /// Its type.
+    pub kind: String,
+    /// When the event happened, as its sender says.
+    pub time: Timestamp,
+    /// Whether the body is the whole event.
+    pub structured: bool,
+    /// The queue that it came by.
+    pub queue: String,
+    /// When it was kept.
+    pub received_at: Timestamp,
+    /// What became of it, in order.
+    pub outcomes: Vec<Told>,
+    /// The entries that came of it, in order.
+    pub entries: Vec<LedgerEntry>,
+    /// The accounts of those entries, each with the grants that they touched, as they are now.
+    pub accounts: Vec<AccountView>,
+}
+
+/// One outcome of a message.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Told {
+    /// What became of it.
+    pub outcome: Outcome,
+    /// Why it was refused, if it was.
+    pub code: Option<RefusalCode>,
+    /// In words: rule, arithmetic, what is missing, both sides of a conflict.
+    pub reason: String,
+    /// The entries that came of it.
+    pub positions: Vec<i64>,
+    /// The rules file in force.
+    pub rules_hash: RulesHash,
+    /// When.
+    pub decided_at: Timestamp,
+}
+
+impl Trace {
+    /// Whether nothing is known.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.kept.is_empty() && self.refused.is_empty()
+    }
+
+    /// Whether an entry's event is published and confirmed.
+    #[must_use]
+    pub fn is_published(&self, entry: &LedgerEntry) -> bool {
+        i64::try_from(entry.position).is_ok_and(|position| position <= self.published_to)
+    }
+}
+
+impl Snapshot<'_> {
+    /// What became of the message (or the messages) of an id; of one sender alone if `source` says so.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub async fn explain(&mut self, message_id: &MessageId, source: Option<&Source>) -> Result<Trace, StoreError> {
+        let source = source.map(Source::as_str);
+        let refused = self.refused_under(message_id.as_str(), source).await?;
+        let mut inbox = self.inbox_by_key(message_id, source).await?;
+        if refused.iter().any(is_released_refund) {
+            inbox.extend(self.inbox_by_scan(message_id, source).await?);
+        }
+        let mut kept = self.kept(&inbox.into_iter().collect::<Vec<_>>()).await?;
+        for message in &mut kept {
+            message.outcomes = self.outcomes(message.inbox_id).await?;
+            let positions: Vec<i64> = message.outcomes.iter().flat_map(|told| told.positions.clone()).collect();
+            message.entries = self.entries_at(&positions).await?;
+            message.accounts = self.touched(&message.entries).await?;
+        }
+        let published_to = sqlx::query_scalar!("select position from relay_cursor").fetch_one(&mut *self.tx).await?;
+        Ok(Trace { kept, refused, published_to })
+    }
+
+    async fn inbox_by_key(&mut self, id: &MessageId, source: Option<&str>) -> Result<BTreeSet<Uuid>, StoreError> {
+        let rows = sqlx::query_scalar!(
+            "select inbox_id from message_keys where message_id = $1 and ($2::text is null or source = $2)",
+            id.as_str(),
+            source,
+        )
+        .fetch_all(&mut *self.tx)
+        .await?;
+        Ok(rows.into_iter().collect())
+    }
+
+    /// For released refunds alone: they have no key, and the inbox has no index on ids.
+    async fn inbox_by_scan(&mut self, id: &MessageId, source: Option<&str>) -> Result<BTreeSet<Uuid>, StoreError> {
+        let rows = sqlx::query_scalar!(
+            "select inbox_id from inbox
+             where message_id = $1 and type = $3 and ($2::text is null or source = $2)",
+            id.as_str(),
+            source,
+            MessageType::Refund.name(),
+        )
+        .fetch_all(&mut *self.tx)
+        .await?;
+        Ok(rows.into_iter().collect())
+    }
+
+    async fn kept(&mut self, ids: &[Uuid]) -> Result<Vec<KeptMessage>, StoreError> {
+        let rows = sqlx::query!(
+            "select inbox_id, source, message_id, type as kind, time, structured, queue, received_at
+             from inbox where inbox_id = any($1) order by inbox_id",
+            ids,
+        )
+        .fetch_all(&mut *self.tx)
+        .await?;
+        let message = |source: &str, message_id: &str| {
+            Ok::<_, StoreError>(MessageKey {
+                source: id(Source::parse(source))?,
+                id: id(MessageId::parse(message_id))?,
+            })
+        };
+        rows.into_iter()
+            .map(|row| {
+                Ok(KeptMessage {
+                    inbox_id: InboxId(row.inbox_id),
+                    key: message(&row.source, &row.message_id)?,
+                    kind: row.kind,
+                    time: row.time,
+                    structured: row.structured,
+                    queue: row.queue,
+                    received_at: row.received_at,
+                    outcomes: Vec::new(),
+                    entries: Vec::new(),
+                    accounts: Vec::new(),
+                })
+            })
+            .collect()
+    }
+
+    async fn outcomes(&mut self, InboxId(inbox_id): InboxId) -> Result<Vec<Told>, StoreError> {
+        let rows = sqlx::query!(
+            "select outcome, code, reason, positions, rules_hash, decided_at
+             from outcomes where inbox_id = $1 order by outcome_id",
+            inbox_id,
+        )
+        .fetch_all(&mut *self.tx)
+        .await?;
+        rows.into_iter()
+            .map(|row| {
+                let code = |name: &str| RefusalCode::from_name(name).ok_or_else(|| StoreError::corrupt(name));
+                Ok(Told {
+                    outcome: Outcome::from_name(&row.outcome).ok_or_else(|| StoreError::corrupt(&row.outcome))?,
+                    code: row.code.as_deref().map(code).transpose()?,
+                    reason: row.reason,
+                    positions: row.positions,
+                    rules_hash: rules_hash(&row.rules_hash)?,
+                    decided_at: row.decided_at,
+                })
+            })
+            .collect()
+    }
+
+    /// The accounts of `entries`, each with the grants that they touched and no others.
+    async fn touched(&mut self, entries: &[LedgerEntry]) -> Result<Vec<AccountView>, StoreError> {
+        let mut grants: BTreeMap<&CustomerId, BTreeSet<Uuid>> = BTreeMap::new();
+        for LedgerEntry { entry, .. } in entries {
+            grants.entry(&entry.customer_id).or_default().extend(entry.grant.map(|grant| grant.grant_id.0));
+        }
+        let mut views = Vec::new();
+        for (customer, touched) in grants {
+            let ids: Vec<Uuid> = touched.iter().copied().collect();
+            if let Some(mut view) = self.account_with(customer, &ids).await? {
+                view.account.grants.retain(|id, _| touched.contains(&id.0));
+                views.push(view);
+            }
+        }
+        Ok(views)
+    }
+}
+
+/// Only a refund can become a conflict after it was kept.
+fn is_released_refund(refused: &Refused) -> bool {
+    refused.code == RefusalCode::FactConflict.name() && refused.kind.as_deref() == Some(MessageType::Refund.name())
+}

@@ -1,0 +1,113 @@
+//! Refused messages.
+
+use super::Snapshot;
+use crate::domain::message::Timestamp;
+use crate::domain::outcome::RefusalCode;
+use crate::store::error::StoreError;
+
+/// A refused message, without its body.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Refused {
+    /// The dead letter's number.
+    pub number: i64,
+    /// The queue that it came by first.
+    pub queue: String,
+    /// Its sender, if that could be read.
+    pub source: Option<String>,
+    /// Its id, if there was one.
+    pub message_id: Option<String>,
+    /// Its type, if that could be read.
+    pub kind: Option<String>,
+    /// Why: a word of [`RefusalCode`].
+    pub code: String,
+    /// Why, in words; of a conflict both sides.
+    pub reason: String,
+    /// How often the same one came.
+    pub seen: i64,
+    /// When it came first.
+    pub first_seen_at: Timestamp,
+    /// When it came last.
+    pub last_seen_at: Timestamp,
+}
+
+/// What a refused message said.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RefusedBody {
+    /// Its properties as JSON, as published.
+    pub properties: String,
+    /// Its body, as it came.
+    pub body: Vec<u8>,
+}
+
+/// Builds a [`Refused`] from a checked query's record.
+macro_rules! refused {
+    ($row:expr) => {{
+        let row = $row;
+        Refused {
+            number: row.dead_letter_id,
+            queue: row.queue,
+            source: row.source,
+            message_id: row.message_id,
+            kind: row.kind,
+            code: row.code,
+            reason: row.reason,
+            seen: row.seen,
+            first_seen_at: row.first_seen_at,
+            last_seen_at: row.last_seen_at,
+        }
+    }};
+}
+
+impl Snapshot<'_> {
+    /// Refused messages, the newest first, at most `limit`.
+    ///
+    /// # Errors
+    /// [`StoreError`], as everything here.
+    pub async fn dead_letters(&mut self, code: Option<RefusalCode>, limit: u32) -> Result<Vec<Refused>, StoreError> {
+        let rows = sqlx::query!(
+            "select dead_letter_id, queue, source, message_id, type as kind, code, reason, seen, first_seen_at,
+                    last_seen_at
+             from dead_letters where $1::text is null or code = $1
+             order by dead_letter_id desc limit $2",
+            code.map(RefusalCode::name),
+            i64::from(limit),
+        )
+        .fetch_all(&mut *self.tx)
+        .await?;
+        Ok(rows.into_iter().map(|row| refused!(row)).collect())
+    }
+
+    /// One refused message with what it said.
+    pub async fn dead_letter(&mut self, number: i64) -> Result<Option<(Refused, RefusedBody)>, StoreError> {
+        let row = sqlx::query!(
+            "select dead_letter_id, queue, source, message_id, type as kind, code, reason, seen, first_seen_at,
+                    last_seen_at, properties, body
+             from dead_letters where dead_letter_id = $1",
+            number,
+        )
+        .fetch_optional(&mut *self.tx)
+        .await?;
+        let Some(mut row) = row else { return Ok(None) };
+        let said = RefusedBody { properties: std::mem::take(&mut row.properties), body: std::mem::take(&mut row.body) };
+        Ok(Some((refused!(row), said)))
+    }
+
+    /// The refused messages of an id, the oldest first.
+    pub(super) async fn refused_under(
+        &mut self,
+        message_id: &str,
+        source: Option<&str>,
+    ) -> Result<Vec<Refused>, StoreError> {
+        let rows = sqlx::query!(
+            "select dead_letter_id, queue, source, message_id, type as kind, code, reason, seen, first_seen_at,
+                    last_seen_at
+             from dead_letters where message_id = $1 and ($2::text is null or source = $2)
+             order by dead_letter_id",
+            message_id,
+            source,
+        )
+        .fetch_all(&mut *self.tx)
+        .await?;
+        Ok(rows.into_iter().map(|row| refused!(row)).collect())
+    }
+}
