@@ -39,7 +39,7 @@ async fn a_worker_that_starts_before_its_services_waits_for_them() {
     until("it says what is missing", LIMIT, async || {
         assert!(worker.process().is_running(), "it ended");
         match worker.process().get("/readyz").await? {
-            (503, body) if body.contains("\"database\"") && body.contains("\"broker") => Ok(()),
+            (503, body) if body.contains("\"database\"") && body.contains("\"consuming\"") => Ok(()),
             other => Err(format!("{other:?}")),
         }
     })

@@ -1,10 +1,11 @@
 //! What a user can see: balances, grants, outcomes, dead letters, events.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
 use sqlx::Row;
 use sqlx::postgres::PgRow;
 
+use super::broker::Published;
 use super::worker::TestWorker;
 use crate::fixtures::BillingMessage;
 
@@ -60,12 +61,16 @@ impl TestWorker {
         Ok((row.get(0), row.get(1)))
     }
 
-    /// The ids of messages that are kept or refused.
-    pub(super) async fn known_ids(&self) -> Result<BTreeSet<String>, String> {
-        let query =
-            "select message_id from inbox union select message_id from dead_letters where message_id is not null";
-        let rows = sqlx::query(query).fetch_all(&self.place.pool).await.map_err(|error| error.to_string())?;
-        Ok(rows.iter().map(|row| row.get(0)).collect())
+    /// The ids of messages that are neither kept nor refused. A refused one may have no id that anybody could read:
+    /// then its bytes are looked for.
+    pub(super) async fn lost(&self, published: &Published) -> Result<Vec<String>, String> {
+        let (ids, bodies): (Vec<&str>, Vec<&[u8]>) =
+            published.bodies.iter().map(|(id, body)| (id.as_str(), body.as_slice())).unzip();
+        let query = "select id from unnest($1::text[], $2::bytea[]) as published (id, body)
+                     where id not in (select message_id from inbox)
+                       and not exists (select from dead_letters where message_id = id or dead_letters.body = published.body)";
+        let lost = sqlx::query_scalar(query).bind(&ids).bind(&bodies).fetch_all(&self.place.pool).await;
+        lost.map_err(|error| error.to_string())
     }
 
     /// A pool's balance as it is written, without trailing zeros.

@@ -1,6 +1,6 @@
 //! The harness's own hand on the broker: publishes billing messages, and looks at queues from outside.
 
-use std::collections::BTreeSet;
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use futures::future::join_all;
@@ -43,8 +43,8 @@ pub(crate) struct Broker {
 pub(crate) struct Published {
     /// Confirmed deliveries, repeats included.
     pub(crate) deliveries: usize,
-    /// The ids of messages that have one.
-    pub(crate) ids: BTreeSet<String>,
+    /// The messages that have an id, by it: the bytes that came last under it.
+    pub(crate) bodies: BTreeMap<String, Vec<u8>>,
 }
 
 impl Broker {
@@ -100,7 +100,7 @@ impl Broker {
             Confirmation::Ack(None) => {
                 let mut published = self.published.lock().unwrap();
                 published.deliveries += 1;
-                published.ids.extend(message.id().map(str::to_owned));
+                published.bodies.extend(message.id().map(|id| (id.to_owned(), message.body().to_owned())));
                 Ok(())
             }
             other => Err(format!("{other:?}")),

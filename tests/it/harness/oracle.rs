@@ -122,8 +122,8 @@ impl TestWorker {
         }
         let refused: BTreeSet<&String> = letters.iter().filter_map(|letter| letter.message_id.as_ref()).collect();
         let kept: BTreeSet<String> = self.texts("select message_id from inbox").await.into_iter().collect();
-        let published = self.broker.published().ids;
-        let good: BTreeSet<String> = published.into_iter().filter(|id| !refused.contains(id)).collect();
+        let published = self.broker.published().bodies;
+        let good: BTreeSet<String> = published.into_keys().filter(|id| !refused.contains(id)).collect();
         let lost: Vec<_> = good.difference(&kept).collect();
         let strange: Vec<_> = kept.difference(&good).collect();
         assert!(lost.is_empty() && strange.is_empty(), "lost: {lost:?}; kept but never published: {strange:?}");

@@ -143,9 +143,8 @@ impl TestWorker {
             if handled < published.deliveries {
                 return Err(format!("{handled} of {} deliveries are handled", published.deliveries));
             }
-            let known = self.known_ids().await?;
-            match published.ids.difference(&known).next() {
-                Some(missing) => Err(format!("{missing} is nowhere: {} of {} known", known.len(), published.ids.len())),
+            match self.lost(&published).await?.first() {
+                Some(lost) => Err(format!("{handled} deliveries are handled, but {lost} is nowhere")),
                 None => Ok(()),
             }
         })
