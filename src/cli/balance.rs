@@ -1,6 +1,12 @@
 //! `credits balance`: what a customer can spend.
 
-use super::output::Format;
+use super::ask::ask;
+use super::output::{self, Format, Listing};
+use super::show::time;
+use super::{ExitError, Global};
+use crate::domain::ids::CustomerId;
+use crate::store::Session;
+use crate::store::read::AccountView;
 
 /// Show what a customer can spend now, by credit type
 ///
@@ -9,9 +15,37 @@ use super::output::Format;
 #[derive(Debug, clap::Args)]
 pub struct Args {
     /// The customer, as the billing system names it
-    #[arg(value_name = "CUSTOMER")]
-    pub customer: String,
+    #[arg(value_name = "CUSTOMER", value_parser = CustomerId::parse)]
+    pub customer: CustomerId,
     /// How to show it
     #[command(flatten)]
     pub format: Format,
+}
+
+/// Shows what a customer can spend.
+///
+/// # Errors
+/// [`ExitError`], as its numbers say.
+pub fn run(global: &Global, args: &Args) -> Result<(), ExitError> {
+    output::show(&ask(global, async |session| answer(session, args).await)?)
+}
+
+/// What a customer can spend, as text.
+///
+/// # Errors
+/// [`ExitError`], as its numbers say.
+pub async fn answer(session: &mut Session, args: &Args) -> Result<String, ExitError> {
+    let view = session.snapshot().await?.balances(&args.customer).await?;
+    if view.is_none() {
+        output::complain(&format!("note: no message ever named the customer {}", args.customer));
+    }
+    Ok(listing(view.as_ref()).render(args.format))
+}
+
+fn listing(view: Option<&AccountView>) -> Listing {
+    let mut listing = Listing::new(&["credit_type", "balance", "as_of"]);
+    for (view, (kind, pool)) in view.iter().flat_map(|view| view.account.pools.iter().map(move |pool| (view, pool))) {
+        listing.add([kind.to_string(), pool.balance.to_string(), time(view.now)].map(Some));
+    }
+    listing
 }

@@ -2,7 +2,9 @@
 
 use std::process::ExitCode;
 
+use crate::broker::BrokerError;
 use crate::config::ConfigError;
+use crate::store::StoreError;
 
 /// Why a verb failed: the variant alone picks the exit code.
 #[derive(Debug, thiserror::Error)]
@@ -33,6 +35,32 @@ impl ExitError {
 impl From<ConfigError> for ExitError {
     fn from(error: ConfigError) -> Self {
         Self::Config(error.into())
+    }
+}
+
+impl From<StoreError> for ExitError {
+    fn from(error: StoreError) -> Self {
+        let words = anyhow::anyhow!(error.in_full());
+        match error {
+            StoreError::Setup(_) | StoreError::Config(_) => Self::Config(words),
+            StoreError::Content(_) | StoreError::Corrupt(_) => Self::Failed(words),
+            StoreError::Again(_) | StoreError::Lost(_) | StoreError::Locked(_) | StoreError::Busy(_) => {
+                Self::Unavailable(words.context("the database cannot be reached"))
+            }
+        }
+    }
+}
+
+impl From<BrokerError> for ExitError {
+    fn from(error: BrokerError) -> Self {
+        match error {
+            BrokerError::Unavailable { .. } => {
+                Self::Unavailable(anyhow::Error::from(error).context("the broker cannot be reached"))
+            }
+            BrokerError::Config(_) | BrokerError::Mismatch { .. } | BrokerError::Refused { .. } => {
+                Self::Config(error.into())
+            }
+        }
     }
 }
 

@@ -4,6 +4,7 @@
 //! nothing itself. How it ended is the exit code, which scripts and supervisors rely on: see [`ExitError`]. Called by
 //! `main` alone.
 
+mod ask;
 pub mod balance;
 pub mod check;
 pub mod dead_letters;
@@ -16,6 +17,7 @@ pub mod migrate;
 pub mod output;
 pub mod publish;
 pub mod run;
+mod show;
 
 use std::future::Future;
 use std::path::{Path, PathBuf};
@@ -80,6 +82,12 @@ enum Verb {
     Run(run::Args),
     Migrate(migrate::Args),
     Check(check::Args),
+    Publish(publish::Args),
+    Balance(balance::Args),
+    Grants(grants::Args),
+    Ledger(ledger::Args),
+    DeadLetters(dead_letters::Args),
+    Explain(explain::Args),
 }
 
 /// Runs the verb that the arguments name, and says how it ended.
@@ -90,6 +98,12 @@ pub fn main() -> ExitCode {
         Verb::Run(args) => run::run(&global, &args),
         Verb::Migrate(args) => migrate::run(&global, &args),
         Verb::Check(args) => check::run(&global, &args),
+        Verb::Publish(args) => publish::run(&global, &args),
+        Verb::Balance(args) => balance::run(&global, &args),
+        Verb::Grants(args) => grants::run(&global, &args),
+        Verb::Ledger(args) => ledger::run(&global, &args),
+        Verb::DeadLetters(args) => dead_letters::run(&global, &args),
+        Verb::Explain(args) => explain::run(&global, &args),
     };
     match ended {
         Ok(()) => ExitCode::SUCCESS,
@@ -110,36 +124,4 @@ pub fn block_on<T>(work: impl Future<Output = Result<T, ExitError>>) -> Result<T
 }
 
 #[cfg(test)]
-mod tests {
-    use clap::{Args, Command, CommandFactory};
-
-    use super::*;
-
-    #[test]
-    fn the_arguments_of_every_verb_make_sense_to_clap() {
-        Cli::command().debug_assert();
-        let verb = |name: &'static str| Command::new(name);
-        for command in [
-            balance::Args::augment_args(verb("balance")),
-            dead_letters::Args::augment_args(verb("dead-letters")),
-            demo::Args::augment_args(verb("demo")),
-            explain::Args::augment_args(verb("explain")),
-            grants::Args::augment_args(verb("grants")),
-            ledger::Args::augment_args(verb("ledger")),
-            migrate::Args::augment_args(verb("migrate")),
-            publish::Args::augment_args(verb("publish")),
-            run::Args::augment_args(verb("run")),
-        ] {
-            assert!(command.get_about().is_some(), "{} says what it does", command.get_name());
-            command.debug_assert();
-        }
-    }
-
-    #[test]
-    fn the_settings_file_may_be_named_before_and_behind_the_verb() {
-        for line in [["credits", "--config", "a.toml", "check"], ["credits", "check", "--config", "a.toml"]] {
-            let cli = Cli::try_parse_from(line).unwrap();
-            assert_eq!(cli.global.config.as_deref(), Some(Path::new("a.toml")));
-        }
-    }
-}
+mod tests;

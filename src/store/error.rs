@@ -94,6 +94,8 @@ impl From<sqlx::Error> for StoreError {
             Some("0A000" | "25006" | "25P02" | "25P03" | "57P01" | "57P02" | "57P03" | "57P05") => Self::Lost(error),
             Some(code) if code.starts_with("08") => Self::Lost(error),
             Some(code) if code.starts_with("53") || code.starts_with("58") => Self::Busy(error),
+            // A role that nobody made yet.
+            Some("22023") => Self::Setup(error),
             Some(code) if code.starts_with("42") || code.starts_with("28") || code.starts_with("3D") => {
                 Self::Setup(error)
             }

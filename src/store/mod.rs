@@ -99,6 +99,8 @@ pub mod read;
 pub mod relay;
 pub mod rows;
 pub mod session;
+#[cfg(test)]
+pub(crate) mod tests;
 pub mod verify;
 pub mod write;
 

@@ -10,9 +10,6 @@
 mod grants;
 mod walk;
 
-#[cfg(test)]
-mod tests;
-
 use std::fmt;
 
 use futures::TryStreamExt;

@@ -1,0 +1,235 @@
+//! How entries, grants and refused messages look, wherever a verb shows them.
+//!
+//! A table has what people look for; JSON has everything, under the names that published events use.
+
+use chrono::SecondsFormat;
+use serde_json::{Map, Value, json};
+
+use super::output::Listing;
+use crate::domain::account::Grant;
+use crate::domain::ids::Reason;
+use crate::domain::ledger::{Cause, LedgerEntry};
+use crate::domain::message::Timestamp;
+use crate::store::read::{AccountView, Refused};
+
+/// RFC 3339 in UTC with `Z`, without trailing zeros.
+pub(super) fn time(instant: Timestamp) -> String {
+    let full = instant.to_rfc3339_opts(SecondsFormat::Micros, true);
+    let short = full.trim_end_matches('Z').trim_end_matches('0').trim_end_matches('.');
+    format!("{short}Z")
+}
+
+/// Leaves out what is absent.
+pub(super) fn object(members: impl IntoIterator<Item = (&'static str, Option<Value>)>) -> Value {
+    let present = members.into_iter().filter_map(|(name, value)| Some((name.to_owned(), value?)));
+    Value::Object(present.collect::<Map<_, _>>())
+}
+
+/// A text in JSON.
+pub(super) fn text(value: impl ToString) -> Option<Value> {
+    Some(Value::String(value.to_string()))
+}
+
+/// Entries as a table; `published` adds a column that says of each whether its event is out.
+pub(super) fn entries(entries: &[LedgerEntry], published: Option<&dyn Fn(&LedgerEntry) -> bool>) -> Listing {
+    const COLUMNS: &[&str] = &[
+        "position",
+        "recorded_at",
+        "type",
+        "credit_type",
+        "delta",
+        "end_balance",
+        "grant_id",
+        "remaining",
+        "status",
+        "requested",
+        "shortfall",
+        "actor",
+        "cause",
+        "reason",
+        "published",
+    ];
+    let columns = if published.is_some() { COLUMNS } else { COLUMNS.get(..COLUMNS.len() - 1).unwrap_or(COLUMNS) };
+    let mut listing = Listing::new(columns);
+    for line in entries {
+        let entry = &line.entry;
+        let cells = [
+            Some(line.position.to_string()),
+            Some(time(line.recorded_at)),
+            Some(entry.kind.name().to_owned()),
+            Some(entry.credit_type.to_string()),
+            Some(entry.delta.to_string()),
+            Some(entry.end_balance.to_string()),
+            entry.grant.map(|grant| grant.grant_id.to_string()),
+            entry.grant.map(|grant| grant.remaining.to_string()),
+            entry.grant.map(|grant| grant.status.name().to_owned()),
+            entry.demand.map(|demand| demand.requested.to_string()),
+            entry.demand.map(|demand| demand.shortfall.to_string()),
+            Some(entry.actor.to_string()),
+            Some(entry.cause.id.to_string()),
+            entry.reason.as_ref().map(|reason| reason.as_str().to_owned()),
+        ];
+        let is_published = published.map(|published| if published(line) { "yes" } else { "no" }.to_owned());
+        listing.add(cells.into_iter().chain(published.map(|_| is_published)));
+    }
+    listing
+}
+
+/// An entry with all that it says.
+pub(super) fn entry_json(line: &LedgerEntry) -> Value {
+    let entry = &line.entry;
+    object([
+        ("position", text(line.position)),
+        ("entry_id", text(line.entry_id)),
+        ("customer_id", text(&entry.customer_id)),
+        ("credit_type", text(&entry.credit_type)),
+        ("sequence", text(entry.sequence)),
+        ("type", text(entry.kind.name())),
+        ("delta", text(entry.delta)),
+        ("end_balance", text(entry.end_balance)),
+        ("requested", entry.demand.and_then(|demand| text(demand.requested))),
+        ("shortfall", entry.demand.and_then(|demand| text(demand.shortfall))),
+        (
+            "grant",
+            entry.grant.map(|grant| {
+                json!({
+                    "grant_id": grant.grant_id.to_string(),
+                    "remaining": grant.remaining.to_string(),
+                    "status": grant.status.name(),
+                })
+            }),
+        ),
+        ("actor", text(&entry.actor)),
+        ("reason", entry.reason.as_ref().map(Reason::as_str).and_then(text)),
+        ("cause", Some(cause_json(&entry.cause))),
+        ("effective_at", text(time(entry.effective_at))),
+        ("recorded_at", text(time(line.recorded_at))),
+        ("counts_at", text(time(entry.counts_at))),
+    ])
+}
+
+fn cause_json(cause: &Cause) -> Value {
+    json!({ "source": cause.source.as_str(), "id": cause.id.as_str(), "type": cause.kind.as_ref() })
+}
+
+/// Grants as a table, in the order in which they are used.
+pub(super) fn grants(views: &[AccountView]) -> Listing {
+    let mut listing = Listing::new(&[
+        "grant_id",
+        "credit_type",
+        "status",
+        "remaining",
+        "amount",
+        "category",
+        "priority",
+        "cost",
+        "effective_at",
+        "expires_at",
+        "price_id",
+        "actor",
+        "shortfall",
+        "reason",
+    ]);
+    for (view, grant) in each(views) {
+        let terms = &grant.terms;
+        listing.add([
+            Some(terms.grant_id.to_string()),
+            Some(terms.credit_type.to_string()),
+            Some(grant.status(view.now).name().to_owned()),
+            Some(grant.remaining.to_string()),
+            Some(terms.amount.to_string()),
+            Some(terms.category.name().to_owned()),
+            Some(terms.priority.value().to_string()),
+            terms.cost.map(|cost| format!("{cost} {}", cost.currency())),
+            Some(time(terms.effective_at)),
+            terms.expires_at.map(time),
+            terms.price_id.as_ref().map(ToString::to_string),
+            Some(terms.actor.to_string()),
+            shortfall(grant),
+            terms.reason.as_ref().map(|reason| reason.as_str().to_owned()),
+        ]);
+    }
+    listing
+}
+
+/// Grants with all that they are, in the order in which they are used.
+pub(super) fn grants_json(views: &[AccountView]) -> Value {
+    each(views).map(|(view, grant)| grant_json(grant, view.now)).collect()
+}
+
+fn each(views: &[AccountView]) -> impl Iterator<Item = (&AccountView, &Grant)> {
+    views.iter().flat_map(|view| view.grants().into_iter().map(move |grant| (view, grant)))
+}
+
+/// What refunds asked for and did not get, where there is such a thing.
+fn shortfall(grant: &Grant) -> Option<String> {
+    let open = grant.open_shortfall();
+    (!open.is_zero()).then(|| open.to_string())
+}
+
+fn grant_json(grant: &Grant, now: Timestamp) -> Value {
+    let terms = &grant.terms;
+    object([
+        ("grant_id", text(terms.grant_id)),
+        ("customer_id", text(&terms.customer_id)),
+        ("credit_type", text(&terms.credit_type)),
+        ("status", text(grant.status(now).name())),
+        ("remaining", text(grant.remaining)),
+        ("amount", text(terms.amount)),
+        ("category", text(terms.category.name())),
+        ("priority", Some(terms.priority.value().into())),
+        ("cost", terms.cost.map(|cost| json!({ "total": cost.to_string(), "currency": cost.currency().code() }))),
+        ("effective_at", text(time(terms.effective_at))),
+        ("expires_at", terms.expires_at.map(time).and_then(text)),
+        ("price_id", terms.price_id.as_ref().and_then(text)),
+        ("rule", terms.rule.as_ref().and_then(text)),
+        ("rules_sha256", terms.rules_hash.and_then(text)),
+        ("replaces", terms.replaces.and_then(text)),
+        ("asked", text(grant.asked)),
+        ("taken", text(grant.taken)),
+        ("shortfall", shortfall(grant).and_then(text)),
+        ("actor", text(&terms.actor)),
+        ("reason", terms.reason.as_ref().map(Reason::as_str).and_then(text)),
+        ("cause", Some(cause_json(&terms.cause))),
+    ])
+}
+
+/// Refused messages.
+pub(super) fn refused(letters: &[Refused]) -> Listing {
+    let mut listing = Listing::new(&[
+        "number",
+        "code",
+        "queue",
+        "type",
+        "source",
+        "message_id",
+        "seen",
+        "first_seen_at",
+        "last_seen_at",
+        "reason",
+    ]);
+    for letter in letters {
+        listing.add([
+            Some(letter.number.to_string()),
+            Some(letter.code.clone()),
+            Some(letter.queue.clone()),
+            letter.kind.clone(),
+            letter.source.clone(),
+            letter.message_id.clone(),
+            Some(letter.seen.to_string()),
+            Some(time(letter.first_seen_at)),
+            Some(time(letter.last_seen_at)),
+            Some(letter.reason.clone()),
+        ]);
+    }
+    listing
+}
+
+/// One name and value a line, the values under each other.
+pub(super) fn fields(pairs: &[(&str, Option<String>)]) -> String {
+    let present: Vec<(&str, &String)> =
+        pairs.iter().filter_map(|(name, value)| Some((*name, value.as_ref()?))).collect();
+    let width = present.iter().map(|(name, _)| name.len()).max().unwrap_or_default();
+    let line = |(name, value): (&str, &String)| format!("{name:width$}  {}\n", super::output::printable(value));
+    present.into_iter().map(line).collect()
+}
