@@ -52,6 +52,23 @@ async fn a_message_that_kills_every_process_is_dead_lettered_and_its_neighbours_
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn twenty_crashes_in_a_row_with_full_hands_refuse_no_good_message() {
+    let load = load(Random::seed_from("CREDITS_TEST_ROW_SEED"), 600, 50);
+    let mut worker = Setup::default().with("CREDITS_TEST_CRASH_AT", "received").prepare().await;
+    worker.declare_queues().await;
+    worker.publish_all(&load.messages).await;
+    for crash in 1..=20 {
+        worker.start_process();
+        let (exit, _) = worker.process().ended(LIMIT).await;
+        assert_eq!(exit, Exit::Signal(SIGABRT), "crash {crash}: {}", worker.process().log());
+        worker.kill();
+    }
+    worker.environment.clear();
+    worker.start_process();
+    worker.assert_all_promises(&load.expected).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_death_at_any_step_of_a_batch_has_one_effect() {
     for point in ["received", "in-transaction", "committed"] {
         die_at(point).await;

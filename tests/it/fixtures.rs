@@ -3,6 +3,8 @@
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use lapin::BasicProperties;
+use lapin::types::{AMQPValue, FieldTable};
 use serde_json::{Value, json};
 
 /// The price that `tests/fixtures/rules.toml` gives 1000 credits a unit for.
@@ -14,6 +16,8 @@ pub(crate) const ENTERPRISE: &str = "price_enterprise_credits";
 #[derive(Debug, Clone)]
 pub(crate) struct BillingMessage {
     routing_key: String,
+    queue: Option<&'static str>,
+    properties: BasicProperties,
     event: Value,
     body: Vec<u8>,
 }
@@ -74,15 +78,15 @@ pub(crate) fn partial_refund_of(payment: &BillingMessage, amount: &str) -> Billi
 
 /// Bytes that need be no message at all.
 pub(crate) fn raw(body: Vec<u8>) -> BillingMessage {
-    BillingMessage { routing_key: "payment-succeeded".to_owned(), event: Value::Null, body }
+    BillingMessage::new("payment-succeeded", Value::Null, body)
 }
 
 /// The sample in `tests/fixtures`, byte for byte.
 pub(crate) fn sample(name: &str) -> BillingMessage {
     let body = std::fs::read(samples_folder().join(name)).unwrap_or_else(|error| panic!("sample {name}: {error}"));
     let event: Value = serde_json::from_slice(&body).unwrap_or_default();
-    let kind = event["type"].as_str().filter(|kind| *kind != "chargeback").unwrap_or("payment-succeeded");
-    BillingMessage { routing_key: kind.to_owned(), event, body }
+    let kind = event["type"].as_str().filter(|kind| *kind != "chargeback").unwrap_or("payment-succeeded").to_owned();
+    BillingMessage::new(&kind, event, body)
 }
 
 /// The good samples, in the order of their `time`.
@@ -107,6 +111,52 @@ fn samples_folder() -> PathBuf {
 }
 
 impl BillingMessage {
+    /// In structured mode: the body is the whole event.
+    fn new(kind: &str, event: Value, body: Vec<u8>) -> Self {
+        let properties = BasicProperties::default().with_content_type("application/cloudevents+json".into());
+        Self { routing_key: kind.to_owned(), queue: None, properties, event, body }
+    }
+
+    /// In binary mode, the envelope in the AMQP properties: the body is the data alone.
+    pub(crate) fn in_properties(mut self) -> Self {
+        let word = |name: &str| self.event[name].as_str().unwrap().into();
+        let time = chrono::DateTime::parse_from_rfc3339(self.event["time"].as_str().unwrap()).unwrap();
+        self.properties = BasicProperties::default()
+            .with_content_type("application/json".into())
+            .with_message_id(word("id"))
+            .with_type(word("type"))
+            .with_app_id(word("source"))
+            .with_timestamp(time.timestamp().unsigned_abs());
+        self.body = serde_json::to_vec(&self.event["data"]).unwrap();
+        self
+    }
+
+    /// In binary mode, the envelope in headers whose names begin with `prefix`.
+    pub(crate) fn in_headers(mut self, prefix: &str) -> Self {
+        let mut headers = FieldTable::default();
+        for name in ["specversion", "id", "source", "type", "time"] {
+            let value = self.event[name].as_str().unwrap();
+            headers.insert(format!("{prefix}{name}").into(), AMQPValue::LongString(value.into()));
+        }
+        self.properties = BasicProperties::default().with_content_type("application/json".into()).with_headers(headers);
+        self.body = serde_json::to_vec(&self.event["data"]).unwrap();
+        self
+    }
+
+    /// Straight into one of the worker's queues, past the exchange.
+    pub(crate) fn into_queue(mut self, queue: &'static str) -> Self {
+        self.queue = Some(queue);
+        self
+    }
+
+    pub(crate) fn properties(&self) -> &BasicProperties {
+        &self.properties
+    }
+
+    pub(crate) fn queue(&self) -> Option<&'static str> {
+        self.queue
+    }
+
     pub(crate) fn routing_key(&self) -> &str {
         &self.routing_key
     }
@@ -179,7 +229,7 @@ fn event(kind: &str, number: u64, data: &Value) -> BillingMessage {
         "time": "2026-01-12T09:30:00Z", "datacontenttype": "application/json", "data": data,
     });
     let body = serde_json::to_vec(&event).unwrap();
-    BillingMessage { routing_key: kind.to_owned(), event, body }
+    BillingMessage::new(kind, event, body)
 }
 
 /// A number that no other fixture of this process has.

@@ -9,7 +9,7 @@ use lapin::options::{
     QueueDeleteOptions, QueuePurgeOptions,
 };
 use lapin::types::{AMQPValue, FieldTable};
-use lapin::{BasicProperties, Channel, Confirmation, Connection, ConnectionProperties, ExchangeKind};
+use lapin::{Channel, Confirmation, Connection, ConnectionProperties, ExchangeKind};
 use tokio::sync::{Mutex, MutexGuard};
 use tokio::time::timeout;
 
@@ -57,6 +57,11 @@ impl Broker {
         self.published.lock().unwrap().clone()
     }
 
+    /// Notes a delivery that somebody else published.
+    pub(crate) fn count_a_delivery(&self) {
+        self.published.lock().unwrap().deliveries += 1;
+    }
+
     fn name(&self, name: &str) -> String {
         format!("{}.{name}", self.prefix)
     }
@@ -89,12 +94,13 @@ impl Broker {
     }
 
     async fn publish_one(&self, channel: &Channel, message: &BillingMessage) -> Result<(), String> {
-        let exchange = self.name("billing").into();
-        let key = message.routing_key().into();
-        let properties =
-            BasicProperties::default().with_content_type("application/cloudevents+json".into()).with_delivery_mode(2);
+        let (exchange, key) = match message.queue() {
+            Some(queue) => (String::new(), self.name(queue)),
+            None => (self.name("billing"), message.routing_key().to_owned()),
+        };
+        let properties = message.properties().clone().with_delivery_mode(2);
         let mandatory = BasicPublishOptions { mandatory: true, ..BasicPublishOptions::default() };
-        let publishing = channel.basic_publish(exchange, key, mandatory, message.body(), properties);
+        let publishing = channel.basic_publish(exchange.into(), key.into(), mandatory, message.body(), properties);
         let confirm = publishing.await.map_err(|error| error.to_string())?.await;
         match confirm.map_err(|error| error.to_string())? {
             Confirmation::Ack(None) => {
