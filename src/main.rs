@@ -1,6 +1,9 @@
 //! The program `credits`: hands its arguments to [`credits::cli`] and ends as that says.
 #![forbid(unsafe_code)]
 
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 fn main() -> std::process::ExitCode {
     credits::cli::main()
 }

@@ -61,7 +61,8 @@ pub struct Record {
 pub struct Changes {
     /// New lines of the ledger, in order.
     pub entries: Vec<Entry>,
-    /// What became of messages that came earlier: waiting ones that took effect, refunds that became conflicts.
+    /// What became of messages that came earlier: waiting ones that took effect, those that wait again, refunds that
+    /// became conflicts.
     pub earlier: Vec<Record>,
     /// Names that are new or belong to another purchase than before.
     pub names: BTreeSet<Name>,
@@ -223,7 +224,8 @@ impl<'r> Books<'r> {
     }
 
     /// Whether a decided grant was ever due.
-    pub(super) fn is_made(&self, gift: &Gift) -> bool {
+    #[must_use]
+    pub fn is_made(&self, gift: &Gift) -> bool {
         let account = self.accounts.get(&gift.terms.customer_id);
         account.is_some_and(|account| account.grants.contains_key(&gift.terms.grant_id))
     }
@@ -301,6 +303,8 @@ impl<'r> Books<'r> {
         self.changes.grants.insert(terms.grant_id, terms.customer_id.clone());
     }
 
+    /// Says what became of `new`, of messages that waited and wait no more, and of those that wait again since a link
+    /// showed that something is missing, or took away what was there.
     fn tell_all(
         &mut self,
         mut purchase: Purchase,
@@ -311,23 +315,24 @@ impl<'r> Books<'r> {
         let (_, undecided) = decide(facts, &purchase.decided, self.rules);
         let wanted = wanted(facts, &purchase.decided, |gift| self.is_made(gift));
         let mut result = None;
-        for kept in &purchase.kept {
-            let is_new = kept.inbox_id == new.inbox_id;
-            if !is_new && !purchase.waiting.contains(&kept.inbox_id) {
-                continue;
-            }
+        for (at, kept) in purchase.kept.iter().enumerate() {
             let told = tell(&kept.statement, facts, &purchase.decided, &wanted, &undecided);
             let waits = matches!(told, Told::Waiting(_));
+            let before = purchase.waiting.contains(&kept.inbox_id);
+            let is_new = kept.inbox_id == new.inbox_id;
+            if !is_new && (before == waits || (waits && !says_something(&purchase.kept, at))) {
+                continue;
+            }
             let record = told_record(kept.inbox_id, told, caused.remove(&kept.inbox_id).unwrap_or_default());
             if waits {
                 purchase.waiting.insert(kept.inbox_id);
             } else {
                 purchase.waiting.remove(&kept.inbox_id);
             }
-            match (is_new, waits) {
-                (true, _) => result = Some(record),
-                (false, false) => self.changes.earlier.push(record),
-                (false, true) => {}
+            if is_new {
+                result = Some(record);
+            } else {
+                self.changes.earlier.push(record);
             }
         }
         self.purchases.insert(purchase.id, purchase);
@@ -344,6 +349,13 @@ pub(super) fn note_grants(changes: &mut Changes, account: &Account) {
     for grant_id in touched {
         changes.grants.insert(grant_id, account.customer_id.clone());
     }
+}
+
+/// Whether the message at `at` adds anything to those before it: a duplicate waits for nothing.
+fn says_something(kept: &[Kept], at: usize) -> bool {
+    let (before, from) = kept.split_at(at);
+    let adds = |mut facts: Facts| from.first().map_or(Ok(false), |message| facts.add(message));
+    Facts::unite(before).and_then(adds).unwrap_or_default()
 }
 
 /// The facts without `late` messages; the facts as they are if there are none.
@@ -383,7 +395,7 @@ pub(super) fn refused(inbox_id: InboxId, code: RefusalCode, reason: String) -> R
     Record { inbox_id, outcome: Outcome::DeadLettered, code: Some(code), reason, entries: Vec::new() }
 }
 
-pub(super) fn told_record(inbox_id: InboxId, told: Told, entries: Vec<usize>) -> Record {
+fn told_record(inbox_id: InboxId, told: Told, entries: Vec<usize>) -> Record {
     match told {
         Told::Applied(words) => record(inbox_id, Outcome::Applied, words, entries),
         Told::Ignored(words) => record(inbox_id, Outcome::Ignored, words, entries),

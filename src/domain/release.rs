@@ -7,14 +7,13 @@ use std::collections::BTreeSet;
 
 use uuid::Uuid;
 
-use super::books::{Books, Purchase, Record, record, refused, told_record};
+use super::books::{Books, Purchase, Record, record, refused};
 use super::facts::{Contradiction, Facts, Kept};
 use super::groups::Regrouped;
 use super::ids::{InboxId, PurchaseId};
 use super::message::Name;
 use super::outcome::{Outcome, RefusalCode};
-use super::purchase::{Decision, GrantingFact, Verdict, decide, wanted};
-use super::told::{Told, tell};
+use super::purchase::{Decision, GrantingFact, Verdict};
 
 impl Books<'_> {
     /// Puts the purchases of `regrouped` in the place of those in `ids`, and says what became of `new`.
@@ -39,7 +38,6 @@ impl Books<'_> {
             if holds_new {
                 told = record;
             }
-            self.wait_again(id, &facts, new);
         }
         entries.sort_unstable();
         Record { entries, ..told }
@@ -90,25 +88,5 @@ impl Books<'_> {
             facts.names.contains(&name) && (made || line(&before) == line(facts))
         };
         old.decided.iter().filter(stands).cloned().collect()
-    }
-
-    /// Notes messages whose partner was known only through the released refund.
-    fn wait_again(&mut self, id: PurchaseId, facts: &Facts, new: &Kept) {
-        let Some(mut purchase) = self.purchases.remove(&id) else { return };
-        let (_, undecided) = decide(facts, &purchase.decided, self.rules);
-        let wanted = wanted(facts, &purchase.decided, |gift| self.is_made(gift));
-        let mut so_far = Facts::default();
-        for kept in &purchase.kept {
-            let says_something = so_far.add(kept).unwrap_or_default();
-            if !says_something || kept.inbox_id == new.inbox_id || purchase.waiting.contains(&kept.inbox_id) {
-                continue;
-            }
-            let told = tell(&kept.statement, facts, &purchase.decided, &wanted, &undecided);
-            if matches!(told, Told::Waiting(_)) {
-                self.changes.earlier.push(told_record(kept.inbox_id, told, Vec::new()));
-                purchase.waiting.insert(kept.inbox_id);
-            }
-        }
-        self.purchases.insert(id, purchase);
     }
 }

@@ -5,7 +5,7 @@ use uuid::Uuid;
 
 use super::batch::Batch;
 use super::error::StoreError;
-use super::write::{Made, changed_grants, grants_of, messages_of, waiting_of};
+use super::write::{Made, changed_grants, grants_text, messages_text, waiting_text};
 use crate::domain::account::Account;
 use crate::domain::books::{Books, Purchase};
 use crate::domain::ids::PurchaseId;
@@ -55,9 +55,9 @@ impl Batch<'_> {
                  waiting_since = case when w <> '{}' then coalesce(waiting_since, clock_timestamp()) end
              from unnest($1::uuid[], $2::text[], $3::text[], $4::text[]) as new (p, m, g, w) where purchase_id = p",
             &changed.iter().map(|purchase| purchase.id.0).collect::<Vec<_>>(),
-            &changed.iter().map(|purchase| messages_of(purchase)).collect::<Vec<_>>(),
-            &changed.iter().map(|purchase| grants_of(purchase, books)).collect::<Vec<_>>(),
-            &changed.iter().map(|purchase| waiting_of(purchase)).collect::<Vec<_>>(),
+            &changed.iter().map(|purchase| messages_text(purchase)).collect::<Vec<_>>(),
+            &changed.iter().map(|purchase| grants_text(purchase, books)).collect::<Vec<_>>(),
+            &changed.iter().map(|purchase| waiting_text(purchase)).collect::<Vec<_>>(),
             &gone,
         )
         .execute(&mut *self.tx)
@@ -127,7 +127,7 @@ impl Batch<'_> {
         for purchase in books.changes.purchases.iter().filter_map(|id| books.purchases.get(id)) {
             for decision in &purchase.decided {
                 let gift = match &decision.verdict {
-                    Verdict::Gift(gift) if is_made(gift, books) => continue,
+                    Verdict::Gift(gift) if books.is_made(gift) => continue,
                     Verdict::Gift(gift) => Some(gift.as_ref()),
                     Verdict::NoRule | Verdict::Zero(_) | Verdict::TooMuch(_) => None,
                 };
@@ -187,9 +187,4 @@ impl Batch<'_> {
         .await?;
         Ok(())
     }
-}
-
-fn is_made(gift: &Gift, books: &Books<'_>) -> bool {
-    let account = books.accounts.get(&gift.terms.customer_id);
-    account.is_some_and(|account| account.grants.contains_key(&gift.terms.grant_id))
 }

@@ -92,6 +92,7 @@ pub mod accounts;
 mod amend;
 pub mod batch;
 pub mod chain;
+mod composite;
 pub mod dead_letters;
 pub mod error;
 pub mod migrate;

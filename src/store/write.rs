@@ -7,6 +7,7 @@ use uuid::Uuid;
 
 use super::batch::{Batch, Claim};
 use super::chain::hash;
+use super::composite::{InboxRow, NewEntry, NewGrant, NewPurchase};
 use super::error::StoreError;
 use super::rows::LedgerRow;
 use crate::domain::account::{Account, Grant};
@@ -16,7 +17,6 @@ use crate::domain::ledger::Entry;
 use crate::domain::message::{FINGERPRINT_VERSION, MessageKey, Name, Timestamp};
 use crate::domain::outcome::Outcome;
 use crate::domain::purchase::gifts;
-use crate::domain::rules::WhenPaid;
 
 /// A message of the batch, what became of it, and how it came.
 #[derive(Debug, Clone, Copy)]
@@ -112,51 +112,23 @@ impl Batch<'_> {
     }
 
     async fn write_new(&mut self, books: &Books<'_>, taken: &[Taken<'_>]) -> Result<(), StoreError> {
-        let kept: Vec<&Taken<'_>> = taken.iter().filter(|taken| taken.is_kept()).collect();
-        let inbox: Vec<Uuid> = kept.iter().map(|taken| taken.claim.inbox_id.0).collect();
-        let sources: Vec<&str> = kept.iter().map(|taken| taken.claim.message.key.source.as_str()).collect();
-        let ids: Vec<&str> = kept.iter().map(|taken| taken.claim.message.key.id.as_str()).collect();
-        let types: Vec<&str> = kept.iter().map(|taken| taken.claim.message.content.message_type().name()).collect();
-        let times: Vec<Timestamp> = kept.iter().map(|taken| taken.claim.message.time).collect();
-        let structured: Vec<bool> = kept.iter().map(|taken| taken.structured).collect();
-        let queues: Vec<&str> = kept.iter().map(|taken| taken.queue).collect();
-        let properties: Vec<&str> = kept.iter().map(|taken| taken.properties).collect();
-        let bodies: Vec<&[u8]> = kept.iter().map(|taken| taken.body).collect();
-
+        let kept: Vec<InboxRow<'_>> = taken.iter().filter(|taken| taken.is_kept()).map(InboxRow).collect();
         let new = |id: &&PurchaseId| !self.stored.purchases.contains(*id);
-        let made: Vec<&Purchase> =
-            books.changes.purchases.iter().filter(new).filter_map(|id| books.purchases.get(id)).collect();
-        let purchases: Vec<Uuid> = made.iter().map(|purchase| purchase.id.0).collect();
-        let messages: Vec<String> = made.iter().map(|purchase| messages_of(purchase)).collect();
-        let grants_of_it: Vec<String> = made.iter().map(|purchase| grants_of(purchase, books)).collect();
-        let waiting: Vec<String> = made.iter().map(|purchase| waiting_of(purchase)).collect();
-
+        let purchases = books.changes.purchases.iter().filter(new).filter_map(|id| books.purchases.get(id));
+        let purchases: Vec<NewPurchase> = purchases.map(|purchase| new_purchase(purchase, books)).collect();
         let (old_pools, new_pools): (Vec<_>, Vec<_>) = last_of_pools(&books.changes.entries)
             .into_iter()
             .partition(|(_, _, _, _, key)| self.stored.pools.contains(key));
         let grants: Vec<Made<'_>> = self.made_grants(books);
-        let g = |get: fn(&Grant) -> Decimal| -> Vec<Decimal> { grants.iter().map(|made| get(made.grant)).collect() };
-        let text = |get: fn(&Grant) -> Option<&str>| -> Vec<Option<&str>> {
-            grants.iter().map(|made| get(made.grant)).collect()
-        };
-        if kept.is_empty() && made.is_empty() && old_pools.is_empty() && new_pools.is_empty() && grants.is_empty() {
+        let grants: Vec<NewGrant<'_>> = grants.iter().map(NewGrant).collect();
+        if kept.is_empty() && purchases.is_empty() && old_pools.is_empty() && new_pools.is_empty() && grants.is_empty()
+        {
             return Ok(());
         }
         sqlx::query_file!(
             "src/store/sql/write_new.sql",
-            &inbox,
-            &sources as _,
-            &ids as _,
-            &types as _,
-            &times,
-            &structured,
-            &queues as _,
-            &properties as _,
-            &bodies as _,
-            &purchases,
-            &messages,
-            &grants_of_it,
-            &waiting,
+            &kept as _,
+            &purchases as _,
             &new_pools.iter().map(|pool| pool.0).collect::<Vec<_>>() as _,
             &new_pools.iter().map(|pool| pool.1).collect::<Vec<_>>() as _,
             &new_pools.iter().map(|pool| pool.2).collect::<Vec<_>>(),
@@ -165,45 +137,7 @@ impl Batch<'_> {
             &old_pools.iter().map(|pool| pool.1).collect::<Vec<_>>() as _,
             &old_pools.iter().map(|pool| pool.2).collect::<Vec<_>>(),
             &old_pools.iter().map(|pool| pool.3).collect::<Vec<_>>(),
-            &grants.iter().map(|made| made.grant.terms.grant_id.0).collect::<Vec<_>>(),
-            &grants.iter().map(|made| made.grant.terms.customer_id.as_str()).collect::<Vec<_>>() as _,
-            &grants.iter().map(|made| made.grant.terms.credit_type.as_str()).collect::<Vec<_>>() as _,
-            &grants.iter().map(|made| places(made.grant)).collect::<Vec<_>>(),
-            &g(|grant| grant.terms.amount.value()),
-            &g(|grant| grant.remaining.value()),
-            &g(|grant| grant.asked.value()),
-            &g(|grant| grant.taken.value()),
-            &g(|grant| grant.revoked.value()),
-            &g(|grant| grant.terms.basis.value()),
-            &grants.iter().map(|made| made.grant.terms.category.name()).collect::<Vec<_>>() as _,
-            &grants.iter().map(|made| i16::from(made.grant.terms.priority.value())).collect::<Vec<_>>(),
-            &grants.iter().map(|made| made.grant.terms.cost.map(|cost| cost.amount())).collect::<Vec<_>>() as _,
-            &text(|grant| grant.terms.cost.map(|cost| cost.currency().code())) as _,
-            &grants.iter().map(|made| made.grant.terms.effective_at).collect::<Vec<_>>(),
-            &grants.iter().map(|made| made.grant.terms.expires_at).collect::<Vec<_>>() as _,
-            &text(|grant| grant.terms.price_id.as_ref().map(|id| id.as_str())) as _,
-            &text(|grant| grant.terms.rule.as_ref().map(|id| id.as_str())) as _,
-            &grants
-                .iter()
-                .map(|made| made.grant.terms.rules_hash.as_ref().map(|hash| hash.0.as_slice()))
-                .collect::<Vec<_>>() as _,
-            &grants.iter().map(|made| made.grant.terms.replaces.map(|grant| grant.0)).collect::<Vec<_>>() as _,
-            &text(|grant| grant.terms.reason.as_ref().map(|reason| reason.as_str())) as _,
-            &grants.iter().map(|made| made.grant.terms.actor.as_str()).collect::<Vec<_>>() as _,
-            &grants.iter().map(|made| made.grant.terms.cause.source.as_str()).collect::<Vec<_>>() as _,
-            &grants.iter().map(|made| made.grant.terms.cause.id.as_str()).collect::<Vec<_>>() as _,
-            &grants.iter().map(|made| made.grant.terms.cause.kind.as_ref()).collect::<Vec<&str>>() as _,
-            &grants.iter().map(|made| made.purchase.map(|id| id.0)).collect::<Vec<_>>() as _,
-            &text(|grant| grant.origin.as_ref().map(|origin| origin.fact.kind())) as _,
-            &text(|grant| grant.origin.as_ref().map(|origin| origin.fact.id())) as _,
-            &grants.iter().map(|made| made.grant.origin.as_ref().map(|o| o.on_invoice)).collect::<Vec<_>>() as _,
-            &grants
-                .iter()
-                .map(|made| made.grant.origin.as_ref().map(|o| o.when_paid == WhenPaid::InFull))
-                .collect::<Vec<_>>() as _,
-            &grants.iter().map(|made| made.grant.surplus).collect::<Vec<_>>(),
-            &grants.iter().map(|made| made.grant.first_counts_at).collect::<Vec<_>>(),
-            &grants.iter().map(|made| made.due_at).collect::<Vec<_>>() as _,
+            &grants as _,
         )
         .execute(&mut *self.tx)
         .await?;
@@ -224,54 +158,14 @@ impl Batch<'_> {
         let rows = chained(entries, &head);
         let last = rows.last();
         let told = told(books, taken, head.position);
-        let text = |get: fn(&LedgerRow) -> Option<&str>| -> Vec<Option<&str>> {
-            rows.iter().map(|(row, _)| get(row)).collect()
-        };
-        let must = |get: fn(&LedgerRow) -> &str| -> Vec<&str> { rows.iter().map(|(row, _)| get(row)).collect() };
-        let maybe = |get: fn(&LedgerRow) -> Option<Decimal>| -> Vec<Option<Decimal>> {
-            rows.iter().map(|(row, _)| get(row)).collect()
-        };
+        let new: Vec<NewEntry<'_>> = rows.iter().map(|(row, hash)| NewEntry(row, hash)).collect();
         sqlx::query_file!(
             "src/store/sql/write_ledger.sql",
             last.is_some(),
             last.map_or(0, |(row, _)| row.position),
             last.map_or(&[][..], |(_, hash)| hash.as_slice()),
             last.map_or(head.recorded_at, |(row, _)| row.recorded_at),
-            &rows.iter().map(|(row, _)| row.position).collect::<Vec<_>>(),
-            &rows.iter().map(|(row, _)| row.entry_id).collect::<Vec<_>>(),
-            &rows.iter().map(|(row, _)| row.format).collect::<Vec<_>>(),
-            &must(|row| &row.customer_id) as _,
-            &must(|row| &row.credit_type) as _,
-            &rows.iter().map(|(row, _)| row.sequence).collect::<Vec<_>>(),
-            &must(|row| &row.kind) as _,
-            &rows.iter().map(|(row, _)| row.delta).collect::<Vec<_>>(),
-            &rows.iter().map(|(row, _)| row.end_balance).collect::<Vec<_>>(),
-            &rows.iter().map(|(row, _)| row.grant_id).collect::<Vec<_>>() as _,
-            &maybe(|row| row.grant_remaining) as _,
-            &text(|row| row.grant_status.as_deref()) as _,
-            &maybe(|row| row.requested) as _,
-            &maybe(|row| row.shortfall) as _,
-            &must(|row| &row.actor) as _,
-            &text(|row| row.reason.as_deref()) as _,
-            &must(|row| &row.cause_source) as _,
-            &must(|row| &row.cause_id) as _,
-            &must(|row| &row.cause_type) as _,
-            &rows.iter().map(|(row, _)| row.effective_at).collect::<Vec<_>>(),
-            &rows.iter().map(|(row, _)| row.recorded_at).collect::<Vec<_>>(),
-            &rows.iter().map(|(row, _)| row.counts_at).collect::<Vec<_>>(),
-            &maybe(|row| row.amount) as _,
-            &maybe(|row| row.basis) as _,
-            &text(|row| row.category.as_deref()) as _,
-            &rows.iter().map(|(row, _)| row.priority).collect::<Vec<_>>() as _,
-            &maybe(|row| row.cost_amount) as _,
-            &text(|row| row.cost_currency.as_deref()) as _,
-            &rows.iter().map(|(row, _)| row.starts_at).collect::<Vec<_>>() as _,
-            &rows.iter().map(|(row, _)| row.expires_at).collect::<Vec<_>>() as _,
-            &text(|row| row.price_id.as_deref()) as _,
-            &text(|row| row.rule.as_deref()) as _,
-            &rows.iter().map(|(row, _)| row.rules_hash.as_deref()).collect::<Vec<_>>() as _,
-            &rows.iter().map(|(row, _)| row.replaces).collect::<Vec<_>>() as _,
-            &rows.iter().map(|(_, hash)| hash.as_slice()).collect::<Vec<_>>() as _,
+            &new as _,
             books.rules.hash.0.as_slice(),
             &told.inbox,
             &told.outcomes as _,
@@ -318,10 +212,6 @@ fn is_older(key: &TakenKey, taken: &Taken<'_>) -> bool {
     key.inbox_id < taken.claim.inbox_id
 }
 
-fn places(grant: &Grant) -> i16 {
-    i16::try_from(grant.scale.places()).unwrap_or(i16::MAX)
-}
-
 pub(super) fn changed_grants<'b>(books: &'b Books<'_>) -> Vec<Made<'b>> {
     let mut purchase_of: HashMap<GrantId, PurchaseId> = HashMap::new();
     for purchase in books.changes.purchases.iter().filter_map(|id| books.purchases.get(id)) {
@@ -342,21 +232,31 @@ fn array<T: std::fmt::Display>(items: impl IntoIterator<Item = T>) -> String {
     format!("{{{}}}", items.join(","))
 }
 
-pub(super) fn messages_of(purchase: &Purchase) -> String {
+fn new_purchase(purchase: &Purchase, books: &Books<'_>) -> NewPurchase {
+    NewPurchase {
+        id: purchase.id.0,
+        messages: purchase.kept.iter().map(|kept| kept.inbox_id.0).collect(),
+        grants: grants_of(purchase, books).collect(),
+        waiting: purchase.waiting.iter().map(|waiting| waiting.0).collect(),
+    }
+}
+
+pub(super) fn messages_text(purchase: &Purchase) -> String {
     array(purchase.kept.iter().map(|kept| kept.inbox_id.0))
 }
 
-pub(super) fn waiting_of(purchase: &Purchase) -> String {
+pub(super) fn waiting_text(purchase: &Purchase) -> String {
     array(purchase.waiting.iter().map(|waiting| waiting.0))
 }
 
+pub(super) fn grants_text(purchase: &Purchase, books: &Books<'_>) -> String {
+    array(grants_of(purchase, books))
+}
+
 /// The grants of a purchase that were made: those that an account holds.
-pub(super) fn grants_of(purchase: &Purchase, books: &Books<'_>) -> String {
-    let held = |id: &GrantId, customer| {
-        books.accounts.get(customer).is_some_and(|account: &Account| account.grants.contains_key(id))
-    };
-    let made = gifts(&purchase.decided).filter(|gift| held(&gift.terms.grant_id, &gift.terms.customer_id));
-    array(made.map(|gift| gift.terms.grant_id))
+fn grants_of(purchase: &Purchase, books: &Books<'_>) -> impl Iterator<Item = Uuid> {
+    let made = gifts(&purchase.decided).filter(|gift| books.is_made(gift));
+    made.map(|gift| gift.terms.grant_id.0)
 }
 
 type PoolRow<'b> = (&'b str, &'b str, Decimal, i64, (crate::domain::ids::CustomerId, crate::domain::ids::CreditType));

@@ -221,7 +221,7 @@ impl Fixture<Invoice> {
 
     pub(super) fn paid_with(self, payments: &[impl AsRef<str>]) -> Self {
         self.with(|invoice| {
-            invoice.payment_ids = payments.iter().map(|id| PaymentId::parse(id.as_ref()).unwrap()).collect()
+            invoice.payment_ids = payments.iter().map(|id| PaymentId::parse(id.as_ref()).unwrap()).collect();
         })
     }
 

@@ -6,45 +6,49 @@ use chrono::TimeDelta;
 
 use super::fixtures::start;
 use super::model::{self, Expected};
-use super::random::Random;
+use super::random::{Random, on_every_core};
 use super::shop::{History, history, rules_of_every_form};
 use super::world::{Balances, Open, World};
+use crate::domain::books::Changes;
 use crate::domain::message::{Message, Timestamp};
 use crate::domain::outcome::Outcome;
+use crate::domain::rules::Rules;
 
 const HISTORIES: u64 = 20_000;
 
 #[test]
 fn any_order_and_any_repetition_end_in_the_same_open_grants_and_balances() {
     let rules = rules_of_every_form();
-    for seed in 0..HISTORIES {
-        let mut random = Random::seeded(seed);
-        let History { messages, end } = history(&mut random);
-        let context = || format!("seed {seed}: {messages:#?}");
+    on_every_core(HISTORIES, |seed| holds(rules, seed));
+}
 
-        let mut in_order = World::under(rules);
-        walk(&mut in_order, &messages.iter().collect::<Vec<_>>(), end, &mut random, &mut |_, _| {});
+fn holds(rules: &'static Rules, seed: u64) {
+    let mut random = Random::seeded(seed);
+    let History { messages, end } = history(&mut random);
+    let context = || format!("seed {seed}: {messages:#?}");
 
-        let mut repeated: Vec<&Message> = Vec::new();
-        for message in &messages {
-            repeated.extend(std::iter::repeat_n(message, random.from(1..=3)));
-        }
-        random.shuffle(&mut repeated);
-        let mut shuffled = World::under(rules);
-        let mut latest = start();
-        walk(&mut shuffled, &repeated, end, &mut random, &mut |world, taken| {
-            latest = latest.max(world.books.clock);
-            let expected = model::expected(taken, rules, latest).unwrap_or_else(|_| panic!("{}", context()));
-            assert_eq!(world.open_at(latest, &expected), expected.open, "after {} of {}", taken.len(), context());
-        });
+    let mut in_order = World::under(rules);
+    walk(&mut in_order, &messages.iter().collect::<Vec<_>>(), end, &mut random, &mut |_, _| {});
 
-        let all: Vec<&Message> = messages.iter().collect();
-        let expected = model::expected(&all, rules, end).unwrap();
-        for world in [&in_order, &shuffled] {
-            assert_eq!(world.open_at(end, &expected), expected.open, "{}", context());
-            assert_eq!(world.balances_but(&expected), expected.balances, "{}", context());
-            assert_eq!(world.starts_of(&expected), expected.starts, "{}", context());
-        }
+    let mut repeated: Vec<&Message> = Vec::new();
+    for message in &messages {
+        repeated.extend(std::iter::repeat_n(message, random.from(1..=3)));
+    }
+    random.shuffle(&mut repeated);
+    let mut shuffled = World::under(rules);
+    let mut latest = start();
+    walk(&mut shuffled, &repeated, end, &mut random, &mut |world, taken| {
+        latest = latest.max(world.books.clock);
+        let expected = model::expected(taken, rules, latest).unwrap_or_else(|_| panic!("{}", context()));
+        assert_eq!(world.open_at(latest, &expected), expected.open, "after {} of {}", taken.len(), context());
+    });
+
+    let all: Vec<&Message> = messages.iter().collect();
+    let expected = model::expected(&all, rules, end).unwrap();
+    for world in [&in_order, &shuffled] {
+        assert_eq!(world.open_at(end, &expected), expected.open, "{}", context());
+        assert_eq!(world.balances_but(&expected), expected.balances, "{}", context());
+        assert_eq!(world.starts_of(&expected), expected.starts, "{}", context());
     }
 }
 
@@ -67,14 +71,14 @@ fn walk<'m>(
         }
         world.books.clock = end - TimeDelta::hours(before) + TimeDelta::hours(i64::from(random.percent(10)));
         world.books.clock = world.books.clock.min(end);
-        let record = world.take((*message).clone());
+        let (record, changes) = world.heard((*message).clone());
         assert_ne!(record.outcome, Outcome::DeadLettered, "{}: {message:?}", record.reason);
         if keys.insert(&message.key) {
             taken.push(*message);
+            check(world, &taken);
         } else {
-            assert_eq!(record.outcome, Outcome::Duplicate);
+            assert_eq!((record.outcome, changes), (Outcome::Duplicate, Changes::default()));
         }
-        check(world, &taken);
     }
     world.settle_at(end);
 }

@@ -45,9 +45,12 @@ pub(super) fn expected(messages: &[&Message], rules: &Rules, now: Timestamp) -> 
     Ok(expected)
 }
 
+/// The messages of one purchase.
+type Group<'a> = Vec<(&'a Message, &'a Statement)>;
+
 /// Purchase messages that share names, directly or by a chain.
-fn groups<'a>(messages: &[&'a Message]) -> Vec<Vec<(&'a Message, &'a Statement)>> {
-    let mut groups: Vec<(BTreeSet<Name>, Vec<(&Message, &Statement)>)> = Vec::new();
+fn groups<'a>(messages: &[&'a Message]) -> Vec<Group<'a>> {
+    let mut groups: Vec<(BTreeSet<Name>, Group<'a>)> = Vec::new();
     for message in messages {
         let Content::Purchase(statement) = &message.content else { continue };
         let mut mine = (names(statement), vec![(*message, statement)]);

@@ -1,6 +1,8 @@
 //! A small generator of its own: the same seed gives the same history on every machine.
 
-/// SplitMix64.
+use std::sync::atomic::{AtomicU64, Ordering};
+
+/// The generator known as `SplitMix64`.
 #[derive(Debug, Clone)]
 pub(super) struct Random(u64);
 
@@ -38,5 +40,30 @@ impl Random {
         for at in (1..list.len()).rev() {
             list.swap(at, self.below(at + 1));
         }
+    }
+}
+
+/// Runs `check` for each seed below `seeds`, shared out among the cores; after a failure no further one is tried.
+pub(super) fn on_every_core(seeds: u64, check: impl Fn(u64) + Sync) {
+    let cores = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
+    let next = AtomicU64::new(0);
+    std::thread::scope(|scope| {
+        for _ in 0..cores {
+            scope.spawn(|| {
+                while let Some(seed) = Some(next.fetch_add(1, Ordering::Relaxed)).filter(|seed| *seed < seeds) {
+                    let stop_all = OnFailure(&next);
+                    check(seed);
+                    std::mem::forget(stop_all);
+                }
+            });
+        }
+    });
+}
+
+struct OnFailure<'a>(&'a AtomicU64);
+
+impl Drop for OnFailure<'_> {
+    fn drop(&mut self) {
+        self.0.store(u64::MAX / 2, Ordering::Relaxed);
     }
 }

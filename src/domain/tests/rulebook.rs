@@ -81,7 +81,7 @@ pub(super) trait Gives: Sized {
         self.giving(|grant| grant.priority = Priority::new(priority).unwrap())
     }
 
-    fn from_day_to_day(self, from: i64, to: i64) -> Self {
+    fn between_days(self, from: i64, to: i64) -> Self {
         self.giving(|grant| {
             grant.effective_after = Some(TimeDelta::days(from));
             grant.expires_after = Some(TimeDelta::days(to));

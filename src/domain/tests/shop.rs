@@ -22,7 +22,7 @@ pub(super) fn rules_of_every_form() -> &'static Rules {
         rule("full").takes("full").in_full().per_currency_unit("2.5").with_priority(10),
         rule("enterprise").takes("enterprise").on_invoices_and_payments().per_currency_unit("25").for_days(3650),
         rule("issued").takes("issued").on_invoices().fixed("777").of_type("gpu-minutes", 3).promotional(),
-        rule("brief").takes("brief").fixed("12.345").of_type("gpu-minutes", 3).from_day_to_day(1, 3),
+        rule("brief").takes("brief").fixed("12.345").of_type("gpu-minutes", 3).between_days(1, 3),
         rule("nothing").takes("nothing").fixed("0"),
         rule("fine").takes("fine").on_invoices_and_payments().per_unit("0.333333333").of_type("fine", 9),
     ];

@@ -131,6 +131,12 @@ impl World {
         balance.unwrap_or_default().to_string()
     }
 
+    pub(super) fn open(&self) -> Vec<Open> {
+        let mut open: Vec<Open> = self.grants().filter(|grant| !grant.remaining.is_zero()).map(Open::from).collect();
+        open.sort();
+        open
+    }
+
     pub(super) fn balances(&self) -> Balances {
         let mut balances = Balances::new();
         for account in self.books.accounts.values() {

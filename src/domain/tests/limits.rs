@@ -1,0 +1,43 @@
+//! Amounts of rules at the limits, against big integers.
+
+use num_bigint::BigInt;
+
+use super::fixtures::{lines, price};
+use crate::domain::amounts::{Scale, parse_plain};
+use crate::domain::rules::AmountRule;
+
+/// `rule` for a line of `quantity` units for `money` USD, at `places`.
+fn credits(rule: AmountRule, quantity: u64, money: &str, places: u8) -> Option<String> {
+    let sold = lines(&[("pack", quantity, money)], "USD");
+    rule.credits(&sold.0[&price("pack")], Scale::new(places).unwrap()).map(|credits| credits.to_string())
+}
+
+fn number(text: &str) -> rust_decimal::Decimal {
+    parse_plain(text).unwrap()
+}
+
+#[test]
+fn a_product_at_the_limits_is_exact_and_rounded_once_toward_zero() {
+    let rule = AmountRule::PerCurrencyUnit(number("0.999999999999"));
+    // Twelve nines by seventeen: 29 digits, more than a decimal holds.
+    let exact: BigInt = BigInt::from(999_999_999_999_u64) * BigInt::from(99_999_999_999_999_999_u64);
+    let units = exact / BigInt::from(10).pow(12 + 2 - 9);
+    let (whole, part) = (&units / BigInt::from(10).pow(9), &units % BigInt::from(10).pow(9));
+    let expected = format!("{whole}.{part:0>9}");
+    assert_eq!(credits(rule, 1, "999999999999999.99", 9).unwrap(), expected.trim_end_matches('0'));
+}
+
+#[test]
+fn fifteen_digits_by_fifteen_are_too_much_and_no_error() {
+    assert_eq!(credits(AmountRule::PerCurrencyUnit(number("999999999999999")), 1, "999999999999999", 0), None);
+    assert_eq!(credits(AmountRule::PerUnit(number("999999999999999")), 1_000_000_000_000, "1.00", 0), None);
+    assert_eq!(credits(AmountRule::PerUnit(number("999999999999999")), 1, "1.00", 0).unwrap(), "999999999999999");
+}
+
+#[test]
+fn rules_round_once_and_toward_zero() {
+    assert_eq!(credits(AmountRule::PerUnit(number("0.333")), 3, "1.00", 0).unwrap(), "0");
+    assert_eq!(credits(AmountRule::PerUnit(number("0.334")), 3, "1.00", 0).unwrap(), "1");
+    assert_eq!(credits(AmountRule::PerCurrencyUnit(number("2.5")), 1, "0.99", 1).unwrap(), "2.4");
+    assert_eq!(credits(AmountRule::Fixed(number("7")), 5, "1.00", 0).unwrap(), "7");
+}
