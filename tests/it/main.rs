@@ -1,0 +1,26 @@
+//! What `credits` promises, shown on real RabbitMQ and Postgres: one file a promise.
+//!
+//! Run it with `make test`, which brings the services along. Each test has a database, exchanges and queues of its own
+//! and runs the real program as child processes; the harness speaks the user's verbs.
+#![allow(clippy::unwrap_used, clippy::expect_used)]
+
+mod fixtures;
+mod generator;
+mod harness;
+
+mod any_order;
+mod check_verb;
+mod crashes;
+mod docker_files;
+mod envelopes;
+mod fences;
+mod hostile_bodies;
+mod idempotency;
+mod kills;
+mod lifecycle;
+mod nacks;
+mod outages;
+mod samples;
+mod side_by_side;
+mod tampering;
+mod verbs;
