@@ -166,9 +166,9 @@ impl<'r> Books<'r> {
     /// Settles one account to the clock: for the sweeper.
     pub fn settle(&mut self, customer: &CustomerId) {
         let Some(account) = self.accounts.get_mut(customer) else { return };
-        let now = account.now(self.clock);
+        let (now, first) = (account.now(self.clock), self.changes.entries.len());
         account.settle(now, &mut self.changes.entries);
-        note_grants(&mut self.changes, account);
+        note_grants(&mut self.changes, customer, first);
         self.changes.accounts.insert(customer.clone());
     }
 
@@ -288,6 +288,7 @@ impl<'r> Books<'r> {
             None | Some(_) => {}
         }
         let entries = &mut self.changes.entries;
+        let first = entries.len();
         account.settle(now, entries);
         self.changes.accounts.insert(terms.customer_id.clone());
         let was_surplus = account.grants.get(&terms.grant_id).is_some_and(|grant| grant.surplus);
@@ -299,7 +300,7 @@ impl<'r> Books<'r> {
         if let Some(grant) = account.grants.get_mut(&terms.grant_id) {
             grant.surplus = surplus;
         }
-        note_grants(&mut self.changes, account);
+        note_grants(&mut self.changes, &terms.customer_id, first);
         self.changes.grants.insert(terms.grant_id, terms.customer_id.clone());
     }
 
@@ -342,20 +343,13 @@ impl<'r> Books<'r> {
     }
 }
 
-/// Notes every grant of `account` that settling or a command changed: those that an entry of this batch names.
-pub(super) fn note_grants(changes: &mut Changes, account: &Account) {
-    let mine = changes.entries.iter().rev().take_while(|entry| entry.customer_id == account.customer_id);
-    let touched: Vec<GrantId> = mine.filter_map(|entry| entry.grant.map(|grant| grant.grant_id)).collect();
-    for grant_id in touched {
-        changes.grants.insert(grant_id, account.customer_id.clone());
+/// Notes every grant that settling or a command changed: those that the entries from `first` on name.
+pub(super) fn note_grants(changes: &mut Changes, customer_id: &CustomerId, first: usize) {
+    for entry in changes.entries.iter().skip(first) {
+        if let Some(grant) = entry.grant {
+            changes.grants.insert(grant.grant_id, customer_id.clone());
+        }
     }
-}
-
-/// Whether the message at `at` adds anything to those before it: a duplicate waits for nothing.
-fn says_something(kept: &[Kept], at: usize) -> bool {
-    let (before, from) = kept.split_at(at);
-    let adds = |mut facts: Facts| from.first().map_or(Ok(false), |message| facts.add(message));
-    Facts::unite(before).and_then(adds).unwrap_or_default()
 }
 
 /// The facts without `late` messages; the facts as they are if there are none.

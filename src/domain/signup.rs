@@ -87,9 +87,10 @@ impl Books<'_> {
         let customer_id = terms.customer_id.clone();
         let account = self.accounts.entry(customer_id.clone()).or_insert_with(|| Account::new(customer_id.clone()));
         let now = account.now(self.clock);
+        let first = self.changes.entries.len();
         account.settle(now, &mut self.changes.entries);
         account.grant(Grant::new(terms, rule.grant.scale, None, now), now, &mut self.changes.entries);
-        note_grants(&mut self.changes, account);
+        note_grants(&mut self.changes, &customer_id, first);
         self.changes.accounts.insert(customer_id);
         Share::Granted(words)
     }

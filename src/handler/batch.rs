@@ -127,8 +127,10 @@ async fn load<'r>(
     books.keys = keys;
     books.accounts = accounts;
     books.claims = claimed;
+    let mut granted: HashMap<Uuid, Decision> =
+        books.accounts.values().flat_map(|account| account.grants.values()).filter_map(decided).collect();
     for row in rows {
-        let purchase = purchase(row, &mut kept, &decisions, &books);
+        let purchase = purchase(row, &mut kept, &decisions, &mut granted);
         books.purchases.insert(purchase.id, purchase);
     }
     books.names = known.into_iter().filter(|(_, id)| books.purchases.contains_key(id)).collect();
@@ -173,25 +175,25 @@ fn purchase(
     row: PurchaseRow,
     kept: &mut HashMap<InboxId, Kept>,
     decisions: &[(PurchaseId, Decision)],
-    books: &Books<'_>,
+    granted: &mut HashMap<Uuid, Decision>,
 ) -> Purchase {
     let mut messages: Vec<Kept> = row.messages.iter().filter_map(|id| kept.remove(id)).collect();
     messages.sort_by_key(|kept| kept.inbox_id);
     let pending = decisions.iter().filter(|(id, _)| *id == row.id).map(|(_, decision)| decision.clone());
-    let granted = books.accounts.values().flat_map(|account| account.grants.values());
-    let granted = granted.filter(|grant| row.grants.contains(&grant.terms.grant_id.0)).filter_map(decided);
+    let granted = row.grants.iter().filter_map(|grant| granted.remove(grant));
     Purchase { id: row.id, kept: messages, decided: pending.chain(granted).collect(), waiting: row.waiting }
 }
 
-/// The decision that a grant's own row holds.
-fn decided(grant: &crate::domain::account::Grant) -> Option<Decision> {
+/// The decision that a grant's own row holds, by the grant's id.
+fn decided(grant: &crate::domain::account::Grant) -> Option<(Uuid, Decision)> {
     let origin = grant.origin.clone()?;
-    Some(Decision {
+    let decision = Decision {
         price_id: grant.terms.price_id.clone()?,
         fact: origin.fact.clone(),
         rules_hash: grant.terms.rules_hash?,
         verdict: Verdict::Gift(Box::new(Gift { terms: grant.terms.clone(), scale: grant.scale, origin })),
-    })
+    };
+    Some((grant.terms.grant_id.0, decision))
 }
 
 /// Keeps what was refused, with its original bytes.
