@@ -7,7 +7,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::sync::{Notify, Semaphore, watch};
+use tokio::sync::{Semaphore, watch};
 use tokio::task::JoinSet;
 use uuid::Uuid;
 
@@ -15,7 +15,7 @@ use crate::broker::{self, Consumers, Health, Subscription};
 use crate::config::settings::{BrokerSettings, DatabaseSettings, Settings};
 use crate::config::{ConfigError, RulesFile};
 use crate::domain::message::MessageType;
-use crate::handler::{Lane, Parts};
+use crate::handler::{Handover, Lane, Parts};
 use crate::http::{Condition, Readiness, Server};
 use crate::relay::Relay;
 use crate::retry::Retry;
@@ -119,7 +119,7 @@ pub async fn run(
         health: Arc::new(Health::default()),
         rules: Arc::new(rules.rules),
         process_start: Uuid::now_v7(),
-        bell: Arc::new(Notify::new()),
+        handover: Arc::new(Handover::default()),
         settings,
         database,
         broker,
@@ -205,7 +205,7 @@ struct Worker {
     rules: Arc<crate::domain::rules::Rules>,
     metrics: Metrics,
     readiness: Readiness,
-    bell: Arc<Notify>,
+    handover: Arc<Handover>,
     process_start: Uuid,
     stop: watch::Receiver<bool>,
 }
@@ -233,14 +233,14 @@ impl Worker {
 
     /// Runs a lane; one that panics is counted and begun anew, its deliveries come again.
     fn keep_lane(&self, name: String, alone: Arc<Semaphore>) -> impl Future<Output = ()> + Send + 'static {
-        let parts = Parts {
+        let mut parts = Parts {
             database: self.database.clone(),
             rules: Arc::clone(&self.rules),
             batch_messages: self.settings.worker.batch_messages,
             batch_bytes: self.settings.worker.batch_bytes,
             metrics: self.metrics.clone(),
             readiness: self.readiness.clone(),
-            bell: Arc::clone(&self.bell),
+            handover: Arc::clone(&self.handover),
             alone,
             process_start: self.process_start,
             stop: self.stop.clone(),
@@ -257,6 +257,8 @@ impl Worker {
                     Ok(()) => return,
                     Err(died) => {
                         parts.metrics.panicked();
+                        // What it tried alone counts like a process that died of it.
+                        parts.process_start = Uuid::now_v7();
                         tracing::error!(lane = name, error = %died, "a lane panicked and is begun anew");
                         tokio::time::sleep(retry.next_delay()).await;
                     }
@@ -277,7 +279,8 @@ impl Worker {
             settings: self.settings.relay.clone(),
             metrics: self.metrics.clone(),
             readiness: self.readiness.clone(),
-            bell: Arc::clone(&self.bell),
+            handover: Arc::clone(&self.handover),
+            process_start: self.process_start,
             stop: self.stop.clone(),
             said: None,
         };
@@ -293,7 +296,8 @@ impl Worker {
             rules: Arc::clone(&self.rules),
             settings: self.settings.sweeper.clone(),
             metrics: self.metrics.clone(),
-            bell: Arc::clone(&self.bell),
+            handover: Arc::clone(&self.handover),
+            process_start: self.process_start,
             stop: self.stop.clone(),
         };
         tasks.spawn(sweeper.run());

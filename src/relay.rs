@@ -15,14 +15,17 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use futures::FutureExt;
-use tokio::sync::{Notify, watch};
+use tokio::sync::watch;
+use uuid::Uuid;
 
 use crate::broker::{BrokerError, Confirm, Health, Options, Outgoing, PublishError, Publisher};
 use crate::config::settings::{RelaySettings, Unroutable};
 use crate::domain::ledger::{LedgerEntry, ShownTerms};
-use crate::handler::crash;
+use crate::handler::handover::Handed;
+use crate::handler::{Handover, crash};
 use crate::http::{Condition, Readiness};
 use crate::retry::Retry;
+use crate::store::relay::IDLE_SESSION;
 use crate::store::{Database, Session, StoreError};
 use crate::telemetry::{Metrics, RetryKind};
 use crate::wire::event::{CONTENT_TYPE, EVENT_TYPE, event};
@@ -48,8 +51,10 @@ pub struct Relay {
     pub metrics: Metrics,
     /// Says what is missing.
     pub readiness: Readiness,
-    /// Rings when this process has committed entries.
-    pub bell: Arc<Notify>,
+    /// What the lanes of this process committed.
+    pub handover: Arc<Handover>,
+    /// Names this start of the process: its own commits need no second call.
+    pub process_start: Uuid,
     /// Turns true when the process is asked to stop.
     pub stop: watch::Receiver<bool>,
     /// What was said last about events that the broker refuses; absent while it takes them.
@@ -79,6 +84,8 @@ struct Window {
     sent: i64,
     /// The last position of the confirmed prefix.
     confirmed: i64,
+    /// Whether the ledger may hold entries behind `sent` that nobody hands over.
+    behind: bool,
 }
 
 impl Relay {
@@ -86,13 +93,14 @@ impl Relay {
     pub async fn run(mut self) {
         let mut retry = Retry::new(RETRY_FIRST, RETRY_MAX);
         let mut stop = self.stop.clone();
-        let listening = tokio::spawn(ring(self.database.clone(), Arc::clone(&self.bell)));
+        let listening = tokio::spawn(ring(self.database.clone(), Arc::clone(&self.handover), self.process_start));
         while !*stop.borrow() {
             let ended = tokio::select! {
                 biased;
                 _ = stop.wait_for(|stop| *stop) => break,
                 ended = self.term(&mut retry) => ended,
             };
+            self.handover.want(false);
             if let Err(error) = ended {
                 self.trouble(&error);
             }
@@ -103,6 +111,7 @@ impl Relay {
             }
         }
         listening.abort();
+        self.handover.want(false);
     }
 
     fn trouble(&self, error: &RelayError) {
@@ -126,7 +135,8 @@ impl Relay {
         tracing::info!("publishing");
         self.readiness.set(Condition::Relay, Ok(()));
         let from = session.cursor().await?;
-        let mut window = Window { open: VecDeque::new(), sent: from, confirmed: from };
+        let mut window = Window { open: VecDeque::new(), sent: from, confirmed: from, behind: true };
+        self.handover.want(true);
         loop {
             match self.turn(&mut session, &mut publisher, &mut window).await {
                 Ok(()) if self.said.is_none() => retry.reset(),
@@ -134,7 +144,12 @@ impl Relay {
                 // The broker is there and says no: the same connection will do, from the first refusal on.
                 Err(RelayError::Refused { position, why }) => {
                     self.refused(position, &why);
-                    window = Window { open: VecDeque::new(), sent: window.confirmed, confirmed: window.confirmed };
+                    window = Window {
+                        open: VecDeque::new(),
+                        sent: window.confirmed,
+                        confirmed: window.confirmed,
+                        behind: true,
+                    };
                     session.move_cursor(window.confirmed).await?;
                     tokio::time::sleep(retry.next_delay()).await;
                 }
@@ -152,7 +167,8 @@ impl Relay {
     ) -> Result<(), RelayError> {
         self.fill(session, publisher, window).await?;
         if window.open.is_empty() {
-            return self.idle(session).await;
+            self.idle(window).await;
+            return Ok(());
         }
         tokio::select! {
             biased;
@@ -162,10 +178,11 @@ impl Relay {
                 session.move_cursor(moved).await?;
                 if self.said.take().is_some() {
                     tracing::info!(position = moved, "publishing again");
-                    self.readiness.set(Condition::Relay, Ok(()));
                 }
             }
-            () = self.bell.notified(), if window.open.len() < self.settings.in_flight => {}
+            () = self.handover.rung(), if window.open.len() < self.settings.in_flight => {}
+            // A broker that blocks publishers may keep every confirm waiting for hours.
+            () = tokio::time::sleep(self.interval()) => session.ping().await?,
         }
         Ok(())
     }
@@ -176,11 +193,10 @@ impl Relay {
         if self.said.as_deref() != Some(why) {
             tracing::error!(position, why, "an event was not taken; publishing goes on from it once that is mended");
             self.said = Some(why.to_owned());
-            self.readiness.set(Condition::Relay, Err(format!("the event at position {position} was not taken: {why}")));
         }
     }
 
-    /// Hands on what the ledger has, as far as the window has room.
+    /// Publishes what is handed over, and what is to be read, as far as the window has room.
     async fn fill(
         &self,
         session: &mut Session,
@@ -189,12 +205,12 @@ impl Relay {
     ) -> Result<(), RelayError> {
         loop {
             let room = self.settings.in_flight.saturating_sub(window.open.len()).min(CHUNK);
-            // Small reads cost as much as large ones: wait until a good part of the window is free.
+            // Small steps cost as much as large ones: wait until a good part of the window is free.
             if room < CHUNK.min(self.settings.in_flight) / 4 {
                 return Ok(());
             }
-            let entries = session.entries_after(window.sent, i64::try_from(room).unwrap_or(i64::MAX)).await?;
-            let read = entries.len();
+            let entries = self.next(session, window, room).await?;
+            let enough = entries.len() < room && !window.behind;
             for (entry, terms) in entries {
                 let position = entry.position.cast_signed();
                 let pending = publisher.publish(self.outgoing(&entry, terms.as_ref())).await?;
@@ -202,10 +218,24 @@ impl Relay {
                 window.sent = position;
             }
             crash::point("published");
-            if read < room {
+            if enough {
                 return Ok(());
             }
         }
+    }
+
+    /// The entries behind the last one sent: handed over by this process, or else read, if there may be others.
+    async fn next(&self, session: &mut Session, window: &mut Window, room: usize) -> Result<Vec<Handed>, RelayError> {
+        let handed = self.handover.take_after(window.sent, room);
+        if !handed.is_empty() {
+            return Ok(handed);
+        }
+        if window.behind || self.handover.is_behind() {
+            let read = session.entries_after(window.sent, i64::try_from(room).unwrap_or(i64::MAX)).await?;
+            window.behind = read.len() == room;
+            return Ok(read);
+        }
+        Ok(Vec::new())
     }
 
     fn outgoing(&self, entry: &LedgerEntry, terms: Option<&ShownTerms>) -> Outgoing {
@@ -259,23 +289,30 @@ impl Relay {
         Err(RelayError::Refused { position, why })
     }
 
-    /// Nothing to publish: waits for the bell, and looks by itself now and then. The query keeps the session alive.
-    async fn idle(&self, session: &mut Session) -> Result<(), RelayError> {
-        if tokio::time::timeout(self.settings.poll, self.bell.notified()).await.is_err() {
-            session.ping().await?;
+    /// Nothing to publish: waits to be rung, and looks by itself now and then.
+    async fn idle(&self, window: &mut Window) {
+        if tokio::time::timeout(self.interval(), self.handover.rung()).await.is_err() {
+            window.behind = true;
         }
-        Ok(())
+    }
+
+    /// How often the session is used at least: well within the silence that the server allows it.
+    fn interval(&self) -> Duration {
+        self.settings.poll.min(IDLE_SESSION / 3)
     }
 }
 
-/// Rings the bell at every commit of any process that wrote entries.
-async fn ring(database: Database, bell: Arc<Notify>) {
+/// Rings at every commit of another process that wrote entries.
+async fn ring(database: Database, handover: Arc<Handover>, own: Uuid) {
+    let own = own.to_string();
     let mut retry = Retry::new(RETRY_FIRST, RETRY_MAX);
     loop {
         if let Ok(mut commits) = database.bell().await {
-            while commits.wait().await.is_ok() {
+            while let Ok(author) = commits.wait().await {
                 retry.reset();
-                bell.notify_one();
+                if author.as_deref() != Some(&own) {
+                    handover.ring_for_others();
+                }
             }
         }
         tokio::time::sleep(retry.next_delay()).await;

@@ -6,12 +6,16 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use tokio::sync::{Notify, watch};
+use tokio::sync::watch;
+use uuid::Uuid;
 
 use crate::config::settings::SweeperSettings;
 use crate::domain::books::Books;
 use crate::domain::ids::CustomerId;
 use crate::domain::rules::Rules;
+use crate::handler::Handover;
+use crate::handler::batch::handed;
+use crate::handler::handover::Handed;
 use crate::store::{Database, Session, StoreError};
 use crate::telemetry::Metrics;
 
@@ -26,8 +30,10 @@ pub struct Sweeper {
     pub settings: SweeperSettings,
     /// Counts what happens.
     pub metrics: Metrics,
-    /// Calls the relay of this process.
-    pub bell: Arc<Notify>,
+    /// Leads to the relay of this process.
+    pub handover: Arc<Handover>,
+    /// Names this start of the process.
+    pub process_start: Uuid,
     /// Turns true when the process is asked to stop.
     pub stop: watch::Receiver<bool>,
 }
@@ -69,15 +75,20 @@ impl Sweeper {
         if due.is_empty() {
             return Ok(false);
         }
-        let entries = settle(session, &due, &self.rules).await?;
-        self.metrics.swept(entries as u64);
-        self.bell.notify_one();
+        let entries = settle(session, &due, &self.rules, self.process_start).await?;
+        self.metrics.swept(entries.len() as u64);
+        self.handover.give(entries);
         Ok(true)
     }
 }
 
-/// Settles accounts in one transaction. Gives how many entries came of it.
-async fn settle(session: &mut Session, due: &BTreeSet<CustomerId>, rules: &Rules) -> Result<usize, StoreError> {
+/// Settles accounts in one transaction. Gives the entries that came of it.
+async fn settle(
+    session: &mut Session,
+    due: &BTreeSet<CustomerId>,
+    rules: &Rules,
+    author: Uuid,
+) -> Result<Vec<Handed>, StoreError> {
     let mut batch = session.begin().await?;
     let (clock, accounts) = batch.lock_accounts(due, &[]).await?;
     let mut books = Books::new(rules, clock);
@@ -85,7 +96,7 @@ async fn settle(session: &mut Session, due: &BTreeSet<CustomerId>, rules: &Rules
     for customer in due {
         books.settle(customer);
     }
-    batch.write(&books, &[]).await?;
+    let written = batch.write(&books, &[], author).await?;
     batch.commit().await?;
-    Ok(books.changes.entries.len())
+    Ok(handed(books, &written))
 }

@@ -352,6 +352,13 @@ pub(super) fn note_grants(changes: &mut Changes, customer_id: &CustomerId, first
     }
 }
 
+/// Whether the message at `at` adds anything to those before it: a duplicate waits for nothing.
+fn says_something(kept: &[Kept], at: usize) -> bool {
+    let (before, from) = kept.split_at(at);
+    let adds = |mut facts: Facts| from.first().map_or(Ok(false), |message| facts.add(message));
+    Facts::unite(before).and_then(adds).unwrap_or_default()
+}
+
 /// The facts without `late` messages; the facts as they are if there are none.
 fn without<'a>(kept: &[Kept], late: &[Kept], facts: &'a Facts) -> std::borrow::Cow<'a, Facts> {
     use std::borrow::Cow;

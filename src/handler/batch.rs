@@ -8,10 +8,12 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use uuid::Uuid;
 
 use super::crash;
+use super::handover::Handed;
 use super::intake::Work;
 use crate::domain::books::{Books, Changes, Needs, Purchase, Record, TakenKey, needs};
 use crate::domain::facts::Kept;
 use crate::domain::ids::{CustomerId, InboxId, PurchaseId};
+use crate::domain::ledger::{LedgerEntry, Terms};
 use crate::domain::message::{Content, MessageKey, Name, Timestamp};
 use crate::domain::outcome::{Outcome, RefusalCode};
 use crate::domain::purchase::{Decision, Gift, Verdict};
@@ -19,7 +21,7 @@ use crate::domain::rules::Rules;
 use crate::store::StoreError;
 use crate::store::batch::{Batch, Claim, PurchaseRow};
 use crate::store::dead_letters::DeadLetter;
-use crate::store::write::Taken;
+use crate::store::write::{Taken, Written};
 use crate::wire::{self, Stored};
 
 /// What an attempt came to.
@@ -38,8 +40,8 @@ pub struct Report {
     pub outcomes: Vec<(Outcome, Option<RefusalCode>)>,
     /// Outcomes of messages that came earlier.
     pub earlier: Vec<(Outcome, Option<RefusalCode>)>,
-    /// Whether the ledger grew.
-    pub has_entries: bool,
+    /// The ledger's new entries, for the relay.
+    pub entries: Vec<Handed>,
 }
 
 /// Tries a batch inside `batch`'s transaction; `extra` names are locked along.
@@ -51,6 +53,7 @@ pub async fn attempt(
     works: &[Work],
     rules: &Rules,
     extra: &BTreeSet<Name>,
+    author: Uuid,
 ) -> Result<Attempt, StoreError> {
     let claims: Vec<Claim<'_>> = works.iter().filter_map(claim).collect();
     let keys = if claims.is_empty() { HashMap::new() } else { batch.claim(&claims).await? };
@@ -61,10 +64,11 @@ pub async fn attempt(
         return Ok(Attempt::More(more));
     }
     let taken: Vec<Taken<'_>> = works.iter().zip(&records).filter_map(|(work, record)| taken(work, record)).collect();
-    let written = batch.write(&books, &taken).await?;
+    let written = batch.write(&books, &taken, author).await?;
     bury(batch, works, &records, &books).await?;
     crash::point("in-transaction");
-    Ok(Attempt::Written(report(works, &records, &books.changes, written.head.is_some())))
+    let (outcomes, earlier) = outcomes(works, &records, &books.changes);
+    Ok(Attempt::Written(Report { outcomes, earlier, entries: handed(books, &written) }))
 }
 
 fn claim(work: &Work) -> Option<Claim<'_>> {
@@ -236,12 +240,30 @@ pub fn letter<'a>(work: &'a Work, code: RefusalCode, reason: &'a str) -> DeadLet
     }
 }
 
-fn report(works: &[Work], records: &[Option<Record>], changes: &Changes, has_entries: bool) -> Report {
+type Outcomes = Vec<(Outcome, Option<RefusalCode>)>;
+
+fn outcomes(works: &[Work], records: &[Option<Record>], changes: &Changes) -> (Outcomes, Outcomes) {
     let told = |record: &Record| (record.outcome, record.code);
     let outcomes = works.iter().zip(records).map(|(work, record)| match (&work.decoded, record) {
         (_, Some(record)) => told(record),
         (Err(error), None) => (Outcome::DeadLettered, Some(error.code)),
         (Ok(_), None) => (Outcome::Ignored, None),
     });
-    Report { outcomes: outcomes.collect(), earlier: changes.earlier.iter().map(told).collect(), has_entries }
+    (outcomes.collect(), changes.earlier.iter().map(told).collect())
+}
+
+/// The entries in their places, each with what events show of its grant's terms.
+pub(crate) fn handed(books: Books<'_>, written: &Written) -> Vec<Handed> {
+    let Books { accounts, changes, .. } = books;
+    let places = (written.before + 1..).zip(&written.entry_ids);
+    let entries = changes.entries.into_iter().zip(places).map(|(entry, (position, entry_id))| {
+        let terms = entry.terms.as_deref().or_else(|| {
+            let grants = &accounts.get(&entry.customer_id)?.grants;
+            Some(&grants.get(&entry.grant?.grant_id)?.terms)
+        });
+        let terms = terms.map(Terms::shown);
+        let position = position.cast_unsigned();
+        (LedgerEntry { position, entry_id: *entry_id, recorded_at: written.recorded_at, entry }, terms)
+    });
+    entries.collect()
 }

@@ -47,6 +47,11 @@ impl Work {
 }
 
 impl Work {
+    /// Gives it another row: for another try.
+    pub fn renew(&mut self) {
+        self.inbox_id = InboxId(Uuid::now_v7());
+    }
+
     /// Takes a delivery that is not to be decoded: three processes died on it.
     #[must_use]
     pub fn unread(mut delivery: Delivery) -> Self {

@@ -10,11 +10,12 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use tokio::sync::{Notify, Semaphore, watch};
+use tokio::sync::{Semaphore, watch};
 use uuid::Uuid;
 
 use super::batch::{Attempt, Report, attempt, letter};
 use super::crash;
+use super::handover::Handover;
 use super::intake::{Work, content_hash};
 use crate::broker::{Consumers, Delivery, How, Settled};
 use crate::domain::outcome::{Outcome, RefusalCode};
@@ -47,8 +48,8 @@ pub struct Parts {
     pub metrics: Metrics,
     /// Says what is missing.
     pub readiness: Readiness,
-    /// Calls the relay of this process.
-    pub bell: Arc<Notify>,
+    /// Leads to the relay of this process.
+    pub handover: Arc<Handover>,
     /// One delivery alone at a time.
     pub alone: Arc<Semaphore>,
     /// Names this start of the process.
@@ -112,8 +113,8 @@ impl Lane {
             if works.is_empty() {
                 continue;
             }
-            match self.try_batch(&works).await {
-                Ok(report) => self.done(&works, &report).await,
+            match self.try_batch(&mut works).await {
+                Ok(report) => self.done(&works, report).await,
                 Err(error) => {
                     let splits = matches!(error, StoreError::Locked(_) | StoreError::Content(_));
                     if splits && works.len() > 1 {
@@ -136,7 +137,7 @@ impl Lane {
         Ok(())
     }
 
-    async fn try_batch(&mut self, works: &[Work]) -> Result<Report, StoreError> {
+    async fn try_batch(&mut self, works: &mut [Work]) -> Result<Report, StoreError> {
         let started = Instant::now();
         let report = self.commit_batch(works).await;
         match &report {
@@ -152,16 +153,19 @@ impl Lane {
         report
     }
 
-    async fn commit_batch(&mut self, works: &[Work]) -> Result<Report, StoreError> {
+    async fn commit_batch(&mut self, works: &mut [Work]) -> Result<Report, StoreError> {
         let session = match self.session.take() {
             Some(session) => session,
             None => self.parts.database.connect().await?,
         };
         let session = self.session.insert(session);
+        let (rules, author) = (Arc::clone(&self.parts.rules), self.parts.process_start);
+        // After an error during COMMIT the rows may be there: under new ids they are told apart from this try's.
+        works.iter_mut().for_each(Work::renew);
         let mut extra = BTreeSet::new();
         loop {
             let mut batch = session.begin().await?;
-            match attempt(&mut batch, works, &self.parts.rules, &extra).await? {
+            match attempt(&mut batch, works, &rules, &extra, author).await? {
                 Attempt::Written(report) => {
                     batch.commit().await?;
                     crash::point("committed");
@@ -176,9 +180,9 @@ impl Lane {
     }
 
     /// Acknowledges what was committed, and counts it.
-    async fn done(&mut self, works: &[Work], report: &Report) {
-        if report.has_entries {
-            self.parts.bell.notify_one();
+    async fn done(&mut self, works: &[Work], report: Report) {
+        if !report.entries.is_empty() {
+            self.parts.handover.give(report.entries);
         }
         for (work, (outcome, code)) in works.iter().zip(&report.outcomes) {
             let kind = work.decoded.as_ref().ok().map(|decoded| decoded.message.content.message_type());
@@ -225,7 +229,7 @@ impl Lane {
             self.pause(&error).await?;
         }
         let report = Report { outcomes: vec![(Outcome::DeadLettered, Some(code))], ..Report::default() };
-        self.done(std::slice::from_ref(work), &report).await;
+        self.done(std::slice::from_ref(work), report).await;
         Ok(())
     }
 

@@ -8,7 +8,9 @@
 
 pub mod batch;
 pub mod crash;
+pub mod handover;
 pub mod intake;
 mod lane;
 
+pub use handover::Handover;
 pub use lane::{Lane, Parts};

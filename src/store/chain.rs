@@ -17,7 +17,7 @@ pub const FORMAT: i16 = 1;
 
 /// The hash of `row`, which follows the row with hash `previous` (empty before the first).
 #[must_use]
-pub fn hash(previous: &[u8], row: &LedgerRow) -> [u8; 32] {
+pub fn hash(previous: &[u8], row: &LedgerRow<'_>) -> [u8; 32] {
     let mut chain = Chain(Sha256::new());
     chain.bytes(Some(previous));
     chain.number(i64::from(row.format));

@@ -130,7 +130,7 @@ impl NewGrant<'_> {
 }
 
 /// A row of `ledger`, with its hash.
-pub(super) struct NewEntry<'a>(pub(super) &'a LedgerRow, pub(super) &'a [u8; 32]);
+pub(super) struct NewEntry<'a>(pub(super) &'a LedgerRow<'a>, pub(super) &'a [u8; 32]);
 row_type!(NewEntry<'_>, "ledger");
 
 impl NewEntry<'_> {
@@ -139,10 +139,10 @@ impl NewEntry<'_> {
         record.encode(row.position)?;
         record.encode(row.entry_id)?;
         record.encode(row.format)?;
-        record.encode(row.customer_id.as_str())?;
-        record.encode(row.credit_type.as_str())?;
+        record.encode(row.customer_id.as_ref())?;
+        record.encode(row.credit_type.as_ref())?;
         record.encode(row.sequence)?;
-        record.encode(row.kind.as_str())?;
+        record.encode(row.kind.as_ref())?;
         record.encode(row.delta)?;
         record.encode(row.end_balance)?;
         record.encode(row.grant_id)?;
@@ -150,11 +150,11 @@ impl NewEntry<'_> {
         record.encode(row.grant_status.as_deref())?;
         record.encode(row.requested)?;
         record.encode(row.shortfall)?;
-        record.encode(row.actor.as_str())?;
+        record.encode(row.actor.as_ref())?;
         record.encode(row.reason.as_deref())?;
-        record.encode(row.cause_source.as_str())?;
-        record.encode(row.cause_id.as_str())?;
-        record.encode(row.cause_type.as_str())?;
+        record.encode(row.cause_source.as_ref())?;
+        record.encode(row.cause_id.as_ref())?;
+        record.encode(row.cause_type.as_ref())?;
         record.encode(row.effective_at)?;
         record.encode(row.recorded_at)?;
         record.encode(row.counts_at)?;

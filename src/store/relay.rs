@@ -18,7 +18,7 @@ use crate::domain::ledger::{Delta, Entry, EntryType, LedgerEntry, ShownTerms};
 const RELAY_LOCK: i64 = 0x0063_7265_6469_7473;
 
 /// How long the relay's session may be silent before the server ends it: the relay asks far more often.
-const IDLE_SESSION: Duration = Duration::from_secs(15);
+pub const IDLE_SESSION: Duration = Duration::from_secs(15);
 
 /// How far the ledger and the relay are.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -138,12 +138,12 @@ impl Database {
 }
 
 impl Bell {
-    /// Waits for the next commit that wrote entries. After a lost session it rings once by itself.
+    /// Waits for the next commit that wrote entries, and says whose they are: the `author` of the batch. `None` after a
+    /// lost session, during which commits may have gone unheard.
     ///
     /// # Errors
     /// [`StoreError::Lost`] if the session cannot be had again.
-    pub async fn wait(&mut self) -> Result<(), StoreError> {
-        self.0.try_recv().await?;
-        Ok(())
+    pub async fn wait(&mut self) -> Result<Option<String>, StoreError> {
+        Ok(self.0.try_recv().await?.map(|notice| notice.payload().to_owned()))
     }
 }

@@ -1,5 +1,7 @@
 //! Rows as the database has them, and their way to and from the core's values.
 
+use std::borrow::Cow;
+
 use rust_decimal::Decimal;
 use uuid::Uuid;
 
@@ -19,46 +21,46 @@ use crate::domain::rules::{Category, Priority, WhenPaid};
 /// A row of `ledger`, every column but the hash.
 #[derive(Debug, Clone)]
 #[expect(missing_docs, reason = "one field a column: the migration says what each is")]
-pub struct LedgerRow {
+pub struct LedgerRow<'a> {
     pub position: i64,
     pub entry_id: Uuid,
     pub format: i16,
-    pub customer_id: String,
-    pub credit_type: String,
+    pub customer_id: Cow<'a, str>,
+    pub credit_type: Cow<'a, str>,
     pub sequence: i64,
-    pub kind: String,
+    pub kind: Cow<'a, str>,
     pub delta: Decimal,
     pub end_balance: Decimal,
     pub grant_id: Option<Uuid>,
     pub grant_remaining: Option<Decimal>,
-    pub grant_status: Option<String>,
+    pub grant_status: Option<Cow<'a, str>>,
     pub requested: Option<Decimal>,
     pub shortfall: Option<Decimal>,
-    pub actor: String,
-    pub reason: Option<String>,
-    pub cause_source: String,
-    pub cause_id: String,
-    pub cause_type: String,
+    pub actor: Cow<'a, str>,
+    pub reason: Option<Cow<'a, str>>,
+    pub cause_source: Cow<'a, str>,
+    pub cause_id: Cow<'a, str>,
+    pub cause_type: Cow<'a, str>,
     pub effective_at: Timestamp,
     pub recorded_at: Timestamp,
     pub counts_at: Timestamp,
     pub amount: Option<Decimal>,
     pub basis: Option<Decimal>,
-    pub category: Option<String>,
+    pub category: Option<Cow<'a, str>>,
     pub priority: Option<i16>,
     pub cost_amount: Option<Decimal>,
-    pub cost_currency: Option<String>,
+    pub cost_currency: Option<Cow<'a, str>>,
     pub starts_at: Option<Timestamp>,
     pub expires_at: Option<Timestamp>,
-    pub price_id: Option<String>,
-    pub rule: Option<String>,
-    pub rules_hash: Option<Vec<u8>>,
+    pub price_id: Option<Cow<'a, str>>,
+    pub rule: Option<Cow<'a, str>>,
+    pub rules_hash: Option<Cow<'a, [u8]>>,
     pub replaces: Option<Uuid>,
 }
 
-impl LedgerRow {
+impl<'a> LedgerRow<'a> {
     /// The row of `entry` in its place.
-    pub(super) fn new(entry: &Entry, position: i64, entry_id: Uuid, recorded_at: Timestamp) -> Self {
+    pub(super) fn new(entry: &'a Entry, position: i64, entry_id: Uuid, recorded_at: Timestamp) -> Self {
         let terms = entry.terms.as_deref();
         Self {
             position,
@@ -93,7 +95,7 @@ impl LedgerRow {
             expires_at: terms.and_then(|terms| terms.expires_at),
             price_id: terms.and_then(|terms| terms.price_id.as_ref()).map(|price| price.as_str().into()),
             rule: terms.and_then(|terms| terms.rule.as_ref()).map(|rule| rule.as_str().into()),
-            rules_hash: terms.and_then(|terms| terms.rules_hash).map(|hash| hash.0.to_vec()),
+            rules_hash: terms.and_then(|terms| terms.rules_hash.as_ref()).map(|hash| hash.0.as_slice().into()),
             replaces: terms.and_then(|terms| terms.replaces).map(|grant| grant.0),
         }
     }

@@ -43,11 +43,15 @@ impl Taken<'_> {
     }
 }
 
-/// What came of writing.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+/// Where the entries of a batch stand in the ledger.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Written {
-    /// The last position of the ledger, if entries were written.
-    pub head: Option<i64>,
+    /// The position before the first of them.
+    pub before: i64,
+    /// When they were written.
+    pub recorded_at: Timestamp,
+    /// Their ids, in order.
+    pub entry_ids: Vec<Uuid>,
 }
 
 impl Batch<'_> {
@@ -58,11 +62,12 @@ impl Batch<'_> {
         books.changes.names.iter().filter(|name| !locked(name)).collect()
     }
 
-    /// Writes what `books` changed and what became of the messages.
+    /// Writes what `books` changed and what became of the messages. The commit calls every relay, and tells it that
+    /// the entries are `author`'s.
     ///
     /// # Errors
     /// [`StoreError`]; the transaction is then of no more use.
-    pub async fn write(&mut self, books: &Books<'_>, taken: &[Taken<'_>]) -> Result<Written, StoreError> {
+    pub async fn write(&mut self, books: &Books<'_>, taken: &[Taken<'_>], author: Uuid) -> Result<Written, StoreError> {
         self.write_keys(books, taken).await?;
         self.write_new(books, taken).await?;
         self.write_names(books).await?;
@@ -70,7 +75,7 @@ impl Batch<'_> {
         self.write_grants(books).await?;
         self.write_accounts(books).await?;
         self.write_decisions(books).await?;
-        self.write_ledger(books, taken).await
+        self.write_ledger(books, taken, author).await
     }
 
     /// Lets go the keys of refused messages and of released refunds. A key may have been taken by a later message of
@@ -152,7 +157,12 @@ impl Batch<'_> {
             .collect()
     }
 
-    async fn write_ledger(&mut self, books: &Books<'_>, taken: &[Taken<'_>]) -> Result<Written, StoreError> {
+    async fn write_ledger(
+        &mut self,
+        books: &Books<'_>,
+        taken: &[Taken<'_>],
+        author: Uuid,
+    ) -> Result<Written, StoreError> {
         let entries = &books.changes.entries;
         let head = if entries.is_empty() { Head::default() } else { self.lock_head().await? };
         let rows = chained(entries, &head);
@@ -172,10 +182,12 @@ impl Batch<'_> {
             &told.codes as _,
             &told.reasons as _,
             &told.positions,
+            author.to_string(),
         )
         .fetch_optional(&mut *self.tx)
         .await?;
-        Ok(Written { head: last.map(|(row, _)| row.position) })
+        let entry_ids = rows.iter().map(|(row, _)| row.entry_id).collect();
+        Ok(Written { before: head.position, recorded_at: head.recorded_at, entry_ids })
     }
 
     async fn lock_head(&mut self) -> Result<Head, StoreError> {
@@ -275,7 +287,7 @@ fn last_of_pools(entries: &[Entry]) -> Vec<PoolRow<'_>> {
         .collect()
 }
 
-fn chained(entries: &[Entry], head: &Head) -> Vec<(LedgerRow, [u8; 32])> {
+fn chained<'e>(entries: &'e [Entry], head: &Head) -> Vec<(LedgerRow<'e>, [u8; 32])> {
     let mut previous = head.hash.clone();
     let mut position = head.position;
     let mut rows = Vec::with_capacity(entries.len());

@@ -12,4 +12,4 @@ told as (
     select i, o, c, r, p::bigint[], $6 from unnest($7::uuid[], $8::text[], $9::text[], $10::text[], $11::text[])
         as new (i, o, c, r, p)
 )
-select pg_notify('credits_ledger', '')::text as "called!" where $1
+select pg_notify('credits_ledger', $12)::text as "called!" where $1

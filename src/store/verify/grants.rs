@@ -34,7 +34,7 @@ struct Expected {
 
 impl Grants {
     /// Takes the next row, and says what is wrong with it.
-    pub(super) fn take(&mut self, row: &LedgerRow) -> Vec<String> {
+    pub(super) fn take(&mut self, row: &LedgerRow<'_>) -> Vec<String> {
         let Some(grant_id) = row.grant_id else {
             let found_nothing = row.kind == EntryType::Consume.name() && row.delta.is_zero();
             return if found_nothing { Vec::new() } else { vec!["grant_id: missing".to_owned()] };
@@ -74,7 +74,7 @@ impl Grants {
     }
 }
 
-fn first(row: &LedgerRow, amount: Decimal) -> Result<Expected, String> {
+fn first(row: &LedgerRow<'_>, amount: Decimal) -> Result<Expected, String> {
     let after = Standing { amount, remaining: amount, revoked: Decimal::ZERO, position: row.position };
     match EntryType::from_name(&row.kind) {
         Some(EntryType::Schedule) => Ok(Expected { after, delta: Decimal::ZERO, or_zero: true }),
@@ -83,7 +83,7 @@ fn first(row: &LedgerRow, amount: Decimal) -> Result<Expected, String> {
     }
 }
 
-fn next(row: &LedgerRow, before: Standing) -> Result<Expected, String> {
+fn next(row: &LedgerRow<'_>, before: Standing) -> Result<Expected, String> {
     let moved = match (row.requested, row.shortfall) {
         (Some(requested), Some(shortfall)) => Ok(requested - shortfall),
         _ => Err(format!("requested and shortfall: missing on a {}", row.kind)),
@@ -101,7 +101,7 @@ fn next(row: &LedgerRow, before: Standing) -> Result<Expected, String> {
     Ok(Expected { after: Standing { remaining, revoked, ..before }, delta, or_zero })
 }
 
-fn against(row: &LedgerRow, expected: &Expected) -> Vec<String> {
+fn against(row: &LedgerRow<'_>, expected: &Expected) -> Vec<String> {
     let after = &expected.after;
     let mut complaints = Vec::new();
     if row.grant_remaining != Some(after.remaining) {

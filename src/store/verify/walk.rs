@@ -14,7 +14,7 @@ use crate::store::rows::LedgerRow;
 
 /// A row of the ledger with what the database says of it.
 pub(super) struct Row {
-    pub(super) entry: LedgerRow,
+    pub(super) entry: LedgerRow<'static>,
     pub(super) hash: Vec<u8>,
     /// Whether a number is not written as the worker writes it.
     pub(super) inexact: bool,
@@ -78,7 +78,7 @@ impl Walk {
         (!complaints.is_empty()).then_some(Damage { position: Some(self.position), complaints })
     }
 
-    fn out_of_place(&self, row: &LedgerRow) -> Option<Damage> {
+    fn out_of_place(&self, row: &LedgerRow<'_>) -> Option<Damage> {
         let expected = self.position + 1;
         match row.position.cmp(&expected) {
             Ordering::Equal => None,
@@ -119,9 +119,9 @@ impl Walk {
     }
 
     /// What can be said of a row and the entry before it in its pool.
-    fn in_pool(&mut self, row: &LedgerRow) -> Vec<String> {
+    fn in_pool(&mut self, row: &LedgerRow<'_>) -> Vec<String> {
         let start = || Pool { sequence: 0, balance: Decimal::ZERO, counts_at: row.counts_at, position: row.position };
-        let pool = self.pools.entry((row.customer_id.clone(), row.credit_type.clone())).or_insert_with(start);
+        let pool = self.pools.entry((row.customer_id.to_string(), row.credit_type.to_string())).or_insert_with(start);
         let mut complaints = Vec::new();
         let of = format!("of {} {}", row.customer_id, row.credit_type);
         if row.sequence != pool.sequence + 1 {
