@@ -149,7 +149,7 @@ impl Metrics {
         let help = "Deliveries that ended as a dead letter, by refusal code, repeats included";
         registry.register("dead_letters", help, self.dead_letters.clone());
         registry.register("batch_size", "Messages of one transaction", self.batch_size.clone());
-        let help = "Time of one transaction's COMMIT";
+        let help = "Time of one batch, from its first statement to its commit";
         registry.register_with_unit("commit", help, Unit::Seconds, self.commit.clone());
         registry.register("retries", "What was done again, by the kind of reason", self.retries.clone());
         let help = "Messages that wait for their partner, such as a refund for its payment";
