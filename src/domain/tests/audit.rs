@@ -21,6 +21,7 @@ struct Pool {
 pub(super) struct Audit {
     pools: BTreeMap<(CustomerId, CreditType), Pool>,
     remaining: HashMap<GrantId, Decimal>,
+    used: HashMap<GrantId, Decimal>,
 }
 
 impl Audit {
@@ -70,6 +71,12 @@ impl Audit {
     pub(super) fn used(&mut self, grant_id: GrantId, customer: &CustomerId, kind: &CreditType, amount: Credits) {
         self.pools.get_mut(&(customer.clone(), kind.clone())).unwrap().sum -= amount.value();
         *self.remaining.get_mut(&grant_id).unwrap() -= amount.value();
+        *self.used.entry(grant_id).or_default() += amount.value();
+    }
+
+    /// All that a test used of a grant.
+    pub(super) fn use_of(&self, grant_id: GrantId) -> Decimal {
+        self.used.get(&grant_id).copied().unwrap_or_default()
     }
 
     /// Holds accounts to what was read.

@@ -46,6 +46,12 @@ fn holds(rules: &'static Rules, seed: u64) {
     let all: Vec<&Message> = messages.iter().collect();
     let expected = model::expected(&all, rules, end).unwrap();
     for world in [&in_order, &shuffled] {
+        let unexpired = || world.grants().filter(|grant| !grant.has_expired(end));
+        assert!(
+            unexpired().all(|grant| grant.taken == grant.asked),
+            "unused, all that is asked is there: {}",
+            context()
+        );
         assert_eq!(world.open_at(end, &expected), expected.open, "{}", context());
         assert_eq!(world.balances_but(&expected), expected.balances, "{}", context());
         assert_eq!(world.starts_of(&expected), expected.starts, "{}", context());

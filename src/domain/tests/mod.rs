@@ -25,3 +25,4 @@ mod samples;
 mod shelf;
 mod signups;
 mod time;
+mod uses;

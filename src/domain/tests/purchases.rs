@@ -187,6 +187,14 @@ fn the_granting_fact_is_the_first_that_is_known_when_the_line_is_decided() {
 }
 
 #[test]
+fn of_several_messages_that_state_a_fact_the_first_kept_dates_it() {
+    let mut world = World::under(packs());
+    world.take(payment_succeeded().without_lines().at(hour(2)));
+    world.take(payment_succeeded().at(hour(1)));
+    assert_eq!(world.grant("pack").terms.effective_at, hour(2));
+}
+
+#[test]
 fn zero_credits_grant_nothing_and_say_so() {
     let mut world = World::under(rules(vec![rule("crumbs").per_currency_unit("0.001")], vec![]));
     let record = world.take(payment_succeeded());

@@ -85,6 +85,20 @@ fn a_line_that_comes_back_gives_the_same_grant_again() {
 }
 
 #[test]
+fn a_lent_line_whose_grant_was_never_due_is_decided_anew() {
+    let mut world = World::under(rules(vec![rule("full").in_full()], vec![]));
+    let first = payment_succeeded().for_invoice("in_1");
+    world.take(first.clone().without_lines());
+    world.take(refund("re_1").on_payment("pi_1").on_alias("cs_2"));
+    world.take(payment_succeeded().named("pi_2").also_named(&["cs_2"]));
+    assert_eq!(world.grants().count(), 0, "the invoice is not seen yet");
+    let (_, changes) = world.heard(first.for_lines(&[("pack", 2, "49.00")]));
+    assert_eq!((changes.released.len(), world.balance("cus_1", "credits").as_str()), (1, "1000"));
+    world.take(invoice_issued().without_lines());
+    assert_eq!(world.balance("cus_1", "credits"), "3000");
+}
+
+#[test]
 fn a_refund_that_was_applied_through_a_released_ones_link_waits_again() {
     let mut world = World::under(packs());
     world.take(refund("re_1").on_payment("pi_1").on_alias("cs_1"));

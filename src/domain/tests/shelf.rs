@@ -28,6 +28,8 @@ struct Shelf {
     accounts: HashMap<CustomerId, Account>,
     grants: HashMap<GrantId, Grant>,
     claims: HashMap<(RuleName, Identity), CustomerId>,
+    /// Whose grant it is, of the purchases.
+    places: HashMap<GrantId, PurchaseId>,
     entries: Vec<Entry>,
 }
 
@@ -78,8 +80,11 @@ impl Shelf {
         for id in &changes.purchases {
             put(&mut self.purchases, id, books.purchases.get(id));
         }
+        let places = places(&books.purchases);
         for (id, customer) in &changes.grants {
             put(&mut self.grants, id, books.accounts[customer].grants.get(id));
+            // A grant that only fell due is of a purchase that is not here.
+            self.places.extend(places.get_key_value(id));
         }
         for customer in &changes.accounts {
             let bare = Account { grants: HashMap::new(), ..books.accounts[customer].clone() };
@@ -100,12 +105,21 @@ impl Shelf {
         let grants: HashMap<GrantId, Grant> =
             world.grants().map(|grant| (grant.terms.grant_id, grant.clone())).collect();
         assert_eq!(self.grants, grants, "{context}");
+        let mut places = places(&books.purchases);
+        places.retain(|id, _| grants.contains_key(id));
+        assert_eq!(self.places, places, "{context}");
         let written = books.accounts.values().filter(|account| account.settled_to.is_some());
         for account in written {
             let bare = Account { grants: HashMap::new(), ..account.clone() };
             assert_eq!(self.accounts.get(&account.customer_id), Some(&bare), "{context}");
         }
     }
+}
+
+fn places(purchases: &HashMap<PurchaseId, Purchase>) -> HashMap<GrantId, PurchaseId> {
+    let of = |purchase: &Purchase| (purchase.id, gifts(&purchase.decided).map(|gift| gift.terms.grant_id).collect());
+    let pairs = purchases.values().map(of);
+    pairs.flat_map(|(id, grants): (_, Vec<_>)| grants.into_iter().map(move |grant| (grant, id))).collect()
 }
 
 fn put<K: Clone + Eq + std::hash::Hash, V: Clone>(map: &mut HashMap<K, V>, key: &K, value: Option<&V>) {

@@ -10,7 +10,7 @@ use super::fixtures::day;
 use crate::domain::account::Grant;
 use crate::domain::amounts::{Credits, parse_plain};
 use crate::domain::books::{Books, Changes, Record};
-use crate::domain::ids::InboxId;
+use crate::domain::ids::{GrantId, InboxId};
 use crate::domain::ledger::{Entry, EntryType};
 use crate::domain::message::{Message, Timestamp};
 use crate::domain::outcome::Outcome;
@@ -98,8 +98,11 @@ impl World {
 
     /// Uses credits of the one grant for `price`, as a `consume` would.
     pub(super) fn uses(&mut self, price: &str, amount: &str) {
-        let amount = Credits::stored(parse_plain(amount).unwrap()).unwrap();
-        let grant_id = self.grant(price).terms.grant_id;
+        self.uses_of(self.grant(price).terms.grant_id, Credits::stored(parse_plain(amount).unwrap()).unwrap());
+    }
+
+    /// Uses credits of one grant.
+    pub(super) fn uses_of(&mut self, grant_id: GrantId, amount: Credits) {
         for account in self.books.accounts.values_mut() {
             let Some(grant) = account.grants.get_mut(&grant_id) else { continue };
             grant.remaining = grant.remaining.less(amount);
