@@ -24,3 +24,4 @@ mod samples;
 mod side_by_side;
 mod tampering;
 mod verbs;
+mod worlds;
