@@ -158,10 +158,8 @@ create table grants (
 -- The law: one grant that is not surplus per purchase, price and credit type.
 create unique index grants_one_per_line on grants (purchase_id, price_id, credit_type)
     where purchase_id is not null and not surplus;
--- For lists and balances: one customer's grants.
-create index grants_by_customer on grants (customer_id, credit_type);
--- For settling one account: what is due there, however many grants it has.
-create index grants_due_by_customer on grants (customer_id, due_at) where due_at is not null;
+-- For lists and balances, one customer's grants; for settling an account, what is due there, however many it has.
+create index grants_by_customer on grants (customer_id, due_at);
 -- For the sweeper: what is due anywhere, the oldest first.
 create index grants_due on grants (due_at) where due_at is not null;
 

@@ -1,4 +1,25 @@
-//! `credits`: the queue worker for prepaid credits.
+//! `credits`: the queue worker for prepaid credits. Billing messages in, an audited ledger out.
+//!
+//! The walk of a message, room by room:
+//!
+//! 1. [`broker`] brings bytes: one connection per lane, one channel per queue, reconnected without an end.
+//! 2. [`wire`] makes a message of them, or says which field is wrong.
+//! 3. [`handler`] takes what has arrived as one batch and claims each message's key.
+//! 4. [`store`] locks what the messages name, in one order for everybody, and loads what is known of it.
+//! 5. [`domain`] decides, and is pure. [`domain::books`] takes one message after the other: [`domain::facts`] unites what
+//!    all messages of a purchase state, [`domain::purchase`] says by [`domain::rules`] and [`domain::target`] what must be
+//!    true of its grants, [`domain::account`] gives the [`domain::ledger`] entries that bring them there.
+//! 6. [`store`] writes keys, bodies, grants, entries and outcomes in one transaction, and commits.
+//! 7. [`handler`] acknowledges. A process that dies before this sees the same message again, and its key says so.
+//!
+//! Then, on its own: [`relay`] reads the ledger, [`wire::event`] makes an event of each entry, [`broker`] publishes it, and
+//! its confirm moves the cursor. [`sweeper`] writes activations and expiries that have come due, by the same path.
+//!
+//! Around it: [`app`] connects, starts and stops all of it; [`config`] reads settings and rules; [`http`] and
+//! [`telemetry`] tell how it goes; [`retry`] says how long to wait; [`cli`] is the verbs.
+//!
+//! Fences: only [`broker`] names the broker's driver, only [`store`] names SQL, [`domain`] imports no other room. Why it
+//! is built this way, and what grants and refunds mean, is in `ARCHITECTURE.md`.
 #![forbid(unsafe_code)]
 
 pub mod app;

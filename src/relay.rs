@@ -19,7 +19,7 @@ use tokio::sync::{Notify, watch};
 
 use crate::broker::{BrokerError, Confirm, Health, Options, Outgoing, PublishError, Publisher};
 use crate::config::settings::{RelaySettings, Unroutable};
-use crate::domain::ledger::{LedgerEntry, Terms};
+use crate::domain::ledger::{LedgerEntry, ShownTerms};
 use crate::handler::crash;
 use crate::http::{Condition, Readiness};
 use crate::retry::Retry;
@@ -208,7 +208,7 @@ impl Relay {
         }
     }
 
-    fn outgoing(&self, entry: &LedgerEntry, terms: Option<&Terms>) -> Outgoing {
+    fn outgoing(&self, entry: &LedgerEntry, terms: Option<&ShownTerms>) -> Outgoing {
         let event = event(entry, terms, self.settings.source.as_str());
         Outgoing {
             routing_key: event.routing_key,

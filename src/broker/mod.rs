@@ -39,7 +39,7 @@ pub use error::BrokerError;
 pub use health::{Health, HealthView};
 pub use options::{Options, Subscription};
 pub use publisher::{Confirm, PendingConfirm, PublishError, Publisher, publish_all};
-pub use topology::declare;
+pub use topology::{declare, declare_with_events};
 pub use types::{ChannelId, Delivery, HeaderValue, How, Outgoing, Properties, Settled};
 
 /// Tracing and log targets that telemetry must never let through below ERROR, whatever level is asked for.

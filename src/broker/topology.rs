@@ -38,6 +38,24 @@ pub async fn declare(options: &Options) -> Result<(), BrokerError> {
     declared.unwrap_or_else(|_| Err(BrokerError::late("declaring exchanges and queues")))
 }
 
+/// Declares everything, and a quorum queue of the name `events` that gets every ledger event: for the demo, where
+/// nobody else has bound one.
+///
+/// # Errors
+/// As [`declare`].
+pub async fn declare_with_events(options: &Options, events: &str) -> Result<(), BrokerError> {
+    declare(options).await?;
+    let link = Link::open(options, "credits declare").await?;
+    let declared = timeout(SETUP_LIMIT, async {
+        let channel = link.channel().await?;
+        queue(&channel, events, table(&[("x-queue-type", text("quorum"))])).await?;
+        bind(&channel, events, &options.credits_exchange, "ledger-changed.#").await
+    });
+    let declared = declared.await;
+    link.close().await;
+    declared.unwrap_or_else(|_| Err(BrokerError::late("declaring a queue for events")))
+}
+
 /// Declares everything on `channel`, which an error closes.
 pub(super) async fn declare_on(channel: &Channel, options: &Options) -> Result<(), BrokerError> {
     exchange(channel, &options.billing_exchange, ExchangeKind::Topic).await?;

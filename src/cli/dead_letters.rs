@@ -2,11 +2,11 @@
 
 use clap::Subcommand;
 use clap::builder::{PossibleValuesParser, TypedValueParser};
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use super::ask::ask;
 use super::output::{self, Format};
-use super::show::{self, text, time};
+use super::show::{self, time};
 use super::{ExitError, Global};
 use crate::domain::outcome::RefusalCode;
 use crate::store::Session;
@@ -116,23 +116,23 @@ fn one_text(letter: &Refused, said: &RefusedBody) -> String {
 }
 
 fn one_json(letter: &Refused, said: &RefusedBody) -> Value {
-    let properties = serde_json::from_str(&said.properties).unwrap_or_else(|_| said.properties.clone().into());
+    let properties: Value = serde_json::from_str(&said.properties).unwrap_or_else(|_| said.properties.clone().into());
     let body = str::from_utf8(&said.body);
-    show::object([
-        ("number", text(letter.number)),
-        ("code", text(&letter.code)),
-        ("reason", text(&letter.reason)),
-        ("queue", text(&letter.queue)),
-        ("type", letter.kind.as_ref().and_then(text)),
-        ("source", letter.source.as_ref().and_then(text)),
-        ("message_id", letter.message_id.as_ref().and_then(text)),
-        ("seen", text(letter.seen)),
-        ("first_seen_at", text(time(letter.first_seen_at))),
-        ("last_seen_at", text(time(letter.last_seen_at))),
-        ("properties", Some(properties)),
-        ("body", body.ok().and_then(text)),
-        ("body_hex", body.err().and_then(|_| text(hex::encode(&said.body)))),
-    ])
+    show::compact(json!({
+        "number": letter.number.to_string(),
+        "code": letter.code,
+        "reason": letter.reason,
+        "queue": letter.queue,
+        "type": letter.kind,
+        "source": letter.source,
+        "message_id": letter.message_id,
+        "seen": letter.seen.to_string(),
+        "first_seen_at": time(letter.first_seen_at),
+        "last_seen_at": time(letter.last_seen_at),
+        "properties": properties,
+        "body": body.ok(),
+        "body_hex": body.err().map(|_| hex::encode(&said.body)),
+    }))
 }
 
 /// 32 bytes a line.

@@ -4,7 +4,7 @@ use serde_json::{Value, json};
 
 use super::ask::ask;
 use super::output::{self, Format, Listing};
-use super::show::{self, text, time};
+use super::show::{self, time};
 use super::{ExitError, Global};
 use crate::domain::ids::{MessageId, Source};
 use crate::domain::outcome::RefusalCode;
@@ -131,12 +131,12 @@ fn kept_json(message: &KeptMessage, trace: &Trace) -> Value {
 
 fn told_json(told: &Told) -> Value {
     let positions: Vec<String> = told.positions.iter().map(ToString::to_string).collect();
-    show::object([
-        ("decided_at", text(time(told.decided_at))),
-        ("outcome", text(told.outcome.name())),
-        ("code", told.code.map(RefusalCode::name).and_then(text)),
-        ("reason", text(&told.reason)),
-        ("positions", Some(positions.into())),
-        ("rules_sha256", text(told.rules_hash)),
-    ])
+    show::compact(json!({
+        "decided_at": time(told.decided_at),
+        "outcome": told.outcome.name(),
+        "code": told.code.map(RefusalCode::name),
+        "reason": told.reason,
+        "positions": positions,
+        "rules_sha256": told.rules_hash.to_string(),
+    }))
 }

@@ -161,9 +161,9 @@ fn damage_text(damage: &Damage) -> String {
 }
 
 fn damage_json(damage: &Damage) -> Value {
-    show::object([
-        ("sound", Some(false.into())),
-        ("position", damage.position.and_then(show::text)),
-        ("complaints", Some(damage.complaints.clone().into())),
-    ])
+    show::compact(json!({
+        "sound": false,
+        "position": damage.position.map(|position| position.to_string()),
+        "complaints": damage.complaints,
+    }))
 }

@@ -3,7 +3,6 @@
 use super::{ExitError, Global, block_on, output};
 use crate::app;
 use crate::config::Settings;
-use crate::store::StoreError;
 use crate::store::migrate::MigrationError;
 
 /// Bring the database's schema up to date
@@ -31,10 +30,7 @@ pub fn run(global: &Global, _args: &Args) -> Result<(), ExitError> {
 pub async fn migrate(settings: &Settings) -> Result<(), ExitError> {
     let database = app::database(&settings.database)?;
     crate::store::migrate::migrate(&database).await.map_err(|error| match error {
-        MigrationError::Store(error @ (StoreError::Setup(_) | StoreError::Config(_))) => {
-            ExitError::Config(anyhow::anyhow!(error.in_full()))
-        }
-        MigrationError::Store(error) => ExitError::Unavailable(anyhow::anyhow!(error.in_full())),
+        MigrationError::Store(error) => error.into(),
         error @ (MigrationError::NoRole(_) | MigrationError::Mismatch(_)) => ExitError::Config(error.into()),
     })
 }

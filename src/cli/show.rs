@@ -3,11 +3,11 @@
 //! A table has what people look for; JSON has everything, under the names that published events use.
 
 use chrono::SecondsFormat;
-use serde_json::{Map, Value, json};
+use serde_json::{Value, json};
 
 use super::output::Listing;
 use crate::domain::account::Grant;
-use crate::domain::ids::Reason;
+use crate::domain::ids::{PriceId, Reason, RuleName};
 use crate::domain::ledger::{Cause, LedgerEntry};
 use crate::domain::message::Timestamp;
 use crate::store::read::{AccountView, Refused};
@@ -19,15 +19,12 @@ pub(super) fn time(instant: Timestamp) -> String {
     format!("{short}Z")
 }
 
-/// Leaves out what is absent.
-pub(super) fn object(members: impl IntoIterator<Item = (&'static str, Option<Value>)>) -> Value {
-    let present = members.into_iter().filter_map(|(name, value)| Some((name.to_owned(), value?)));
-    Value::Object(present.collect::<Map<_, _>>())
-}
-
-/// A text in JSON.
-pub(super) fn text(value: impl ToString) -> Option<Value> {
-    Some(Value::String(value.to_string()))
+/// An object without what is absent.
+pub(super) fn compact(mut object: Value) -> Value {
+    if let Some(members) = object.as_object_mut() {
+        members.retain(|_, value| !value.is_null());
+    }
+    object
 }
 
 /// Entries as a table; `published` adds a column that says of each whether its event is out.
@@ -78,34 +75,32 @@ pub(super) fn entries(entries: &[LedgerEntry], published: Option<&dyn Fn(&Ledger
 /// An entry with all that it says.
 pub(super) fn entry_json(line: &LedgerEntry) -> Value {
     let entry = &line.entry;
-    object([
-        ("position", text(line.position)),
-        ("entry_id", text(line.entry_id)),
-        ("customer_id", text(&entry.customer_id)),
-        ("credit_type", text(&entry.credit_type)),
-        ("sequence", text(entry.sequence)),
-        ("type", text(entry.kind.name())),
-        ("delta", text(entry.delta)),
-        ("end_balance", text(entry.end_balance)),
-        ("requested", entry.demand.and_then(|demand| text(demand.requested))),
-        ("shortfall", entry.demand.and_then(|demand| text(demand.shortfall))),
-        (
-            "grant",
-            entry.grant.map(|grant| {
-                json!({
-                    "grant_id": grant.grant_id.to_string(),
-                    "remaining": grant.remaining.to_string(),
-                    "status": grant.status.name(),
-                })
-            }),
-        ),
-        ("actor", text(&entry.actor)),
-        ("reason", entry.reason.as_ref().map(Reason::as_str).and_then(text)),
-        ("cause", Some(cause_json(&entry.cause))),
-        ("effective_at", text(time(entry.effective_at))),
-        ("recorded_at", text(time(line.recorded_at))),
-        ("counts_at", text(time(entry.counts_at))),
-    ])
+    let grant = entry.grant.map(|grant| {
+        json!({
+            "grant_id": grant.grant_id.to_string(),
+            "remaining": grant.remaining.to_string(),
+            "status": grant.status.name(),
+        })
+    });
+    compact(json!({
+        "position": line.position.to_string(),
+        "entry_id": line.entry_id.to_string(),
+        "customer_id": entry.customer_id.as_str(),
+        "credit_type": entry.credit_type.as_str(),
+        "sequence": entry.sequence.to_string(),
+        "type": entry.kind.name(),
+        "delta": entry.delta.to_string(),
+        "end_balance": entry.end_balance.to_string(),
+        "requested": entry.demand.map(|demand| demand.requested.to_string()),
+        "shortfall": entry.demand.map(|demand| demand.shortfall.to_string()),
+        "grant": grant,
+        "actor": entry.actor.as_str(),
+        "reason": entry.reason.as_ref().map(Reason::as_str),
+        "cause": cause_json(&entry.cause),
+        "effective_at": time(entry.effective_at),
+        "recorded_at": time(line.recorded_at),
+        "counts_at": time(entry.counts_at),
+    }))
 }
 
 fn cause_json(cause: &Cause) -> Value {
@@ -169,29 +164,29 @@ fn shortfall(grant: &Grant) -> Option<String> {
 
 fn grant_json(grant: &Grant, now: Timestamp) -> Value {
     let terms = &grant.terms;
-    object([
-        ("grant_id", text(terms.grant_id)),
-        ("customer_id", text(&terms.customer_id)),
-        ("credit_type", text(&terms.credit_type)),
-        ("status", text(grant.status(now).name())),
-        ("remaining", text(grant.remaining)),
-        ("amount", text(terms.amount)),
-        ("category", text(terms.category.name())),
-        ("priority", Some(terms.priority.value().into())),
-        ("cost", terms.cost.map(|cost| json!({ "total": cost.to_string(), "currency": cost.currency().code() }))),
-        ("effective_at", text(time(terms.effective_at))),
-        ("expires_at", terms.expires_at.map(time).and_then(text)),
-        ("price_id", terms.price_id.as_ref().and_then(text)),
-        ("rule", terms.rule.as_ref().and_then(text)),
-        ("rules_sha256", terms.rules_hash.and_then(text)),
-        ("replaces", terms.replaces.and_then(text)),
-        ("asked", text(grant.asked)),
-        ("taken", text(grant.taken)),
-        ("shortfall", shortfall(grant).and_then(text)),
-        ("actor", text(&terms.actor)),
-        ("reason", terms.reason.as_ref().map(Reason::as_str).and_then(text)),
-        ("cause", Some(cause_json(&terms.cause))),
-    ])
+    compact(json!({
+        "grant_id": terms.grant_id.to_string(),
+        "customer_id": terms.customer_id.as_str(),
+        "credit_type": terms.credit_type.as_str(),
+        "status": grant.status(now).name(),
+        "remaining": grant.remaining.to_string(),
+        "amount": terms.amount.to_string(),
+        "category": terms.category.name(),
+        "priority": terms.priority.value(),
+        "cost": terms.cost.map(|cost| json!({ "total": cost.to_string(), "currency": cost.currency().code() })),
+        "effective_at": time(terms.effective_at),
+        "expires_at": terms.expires_at.map(time),
+        "price_id": terms.price_id.as_ref().map(PriceId::as_str),
+        "rule": terms.rule.as_ref().map(RuleName::as_str),
+        "rules_sha256": terms.rules_hash.map(|hash| hash.to_string()),
+        "replaces": terms.replaces.map(|grant| grant.to_string()),
+        "asked": grant.asked.to_string(),
+        "taken": grant.taken.to_string(),
+        "shortfall": shortfall(grant),
+        "actor": terms.actor.as_str(),
+        "reason": terms.reason.as_ref().map(Reason::as_str),
+        "cause": cause_json(&terms.cause),
+    }))
 }
 
 /// Refused messages.

@@ -10,7 +10,7 @@ use crate::store::tests::{TestDatabase, payment, refund, signup};
 async fn shown(db: &TestDatabase, line: &str) -> Result<String, String> {
     let words = std::iter::once("credits").chain(line.split_whitespace());
     let cli = Cli::try_parse_from(words).map_err(|error| error.to_string())?;
-    let mut session = ask::open(&db.database()).await.map_err(told)?;
+    let mut session = ask::open(&db.database()).await.map_err(|error| told(&error))?;
     let session = &mut session;
     match &cli.verb {
         Verb::Balance(args) => balance::answer(session, args).await,
@@ -26,12 +26,14 @@ async fn shown(db: &TestDatabase, line: &str) -> Result<String, String> {
             dead_letters::Verb::List(args) => dead_letters::list(session, args).await,
             dead_letters::Verb::Show(args) => dead_letters::show_one(session, args).await,
         },
-        Verb::Run(_) | Verb::Migrate(_) | Verb::Check(_) | Verb::Publish(_) => panic!("{line} asks nothing"),
+        Verb::Run(_) | Verb::Migrate(_) | Verb::Check(_) | Verb::Demo(_) | Verb::Publish(_) => {
+            panic!("{line} asks nothing")
+        }
     }
-    .map_err(told)
+    .map_err(|error| told(&error))
 }
 
-fn told(error: ExitError) -> String {
+fn told(error: &ExitError) -> String {
     format!("{error} ({:?})", error.code())
 }
 
@@ -183,7 +185,7 @@ async fn explain_tells_the_whole_story() {
 async fn a_schema_that_is_missing_is_a_mistake_of_78() {
     let db = TestDatabase::new().await;
     db.damage("drop table _sqlx_migrations").await;
-    let error = ask::open(&db.database()).await.err().map(told).unwrap();
+    let error = ask::open(&db.database()).await.err().map(|error| told(&error)).unwrap();
     assert!(error.contains("run `credits migrate`") && error.ends_with("(ExitCode(unix_exit_status(78)))"), "{error}");
     db.drop().await;
 }

@@ -65,29 +65,33 @@ fn by(key: Option<&MessageKey>) -> String {
 #[derive(Debug, Clone, PartialEq, Eq)]
 struct Stated<T> {
     value: T,
-    by: MessageKey,
+    /// Its place in [`Facts::keys`].
+    by: usize,
+}
+
+/// A contradiction that does not know the message's name yet.
+struct Clash {
+    field: String,
+    kept: String,
+    given: String,
+    kept_by: usize,
 }
 
 /// States `value` in `slot`: whether that is new, or the contradiction to what stands there.
 fn state<T: PartialEq + Clone>(
     slot: &mut Option<Stated<T>>,
     value: &T,
-    by: &MessageKey,
+    by: usize,
     field: impl Fn() -> String,
     show: impl Fn(&T) -> String,
-) -> Result<bool, Contradiction> {
+) -> Result<bool, Clash> {
     match slot {
         None => {
-            *slot = Some(Stated { value: value.clone(), by: by.clone() });
+            *slot = Some(Stated { value: value.clone(), by });
             Ok(true)
         }
         Some(kept) if kept.value == *value => Ok(false),
-        Some(kept) => Err(Contradiction {
-            field: field(),
-            kept: show(&kept.value),
-            given: show(value),
-            kept_by: Some(kept.by.clone()),
-        }),
+        Some(kept) => Err(Clash { field: field(), kept: show(&kept.value), given: show(value), kept_by: kept.by }),
     }
 }
 
@@ -201,6 +205,8 @@ impl RefundFact {
 /// Everything known of one purchase.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Facts {
+    /// The messages that were added, in order.
+    keys: Vec<MessageKey>,
     customer: Option<Stated<CustomerId>>,
     currency: Option<Stated<Currency>>,
     invoice_name: Option<Stated<InvoiceId>>,
@@ -259,38 +265,48 @@ impl Facts {
     /// # Errors
     /// [`Contradiction`]; the facts are then half-way and of no more use.
     pub fn add(&mut self, kept: &Kept) -> Result<bool, Contradiction> {
-        let key = &kept.key;
+        self.keys.push(kept.key.clone());
+        self.state(kept).map_err(|clash| Contradiction {
+            field: clash.field,
+            kept: clash.kept,
+            given: clash.given,
+            kept_by: self.keys.get(clash.kept_by).cloned(),
+        })
+    }
+
+    fn state(&mut self, kept: &Kept) -> Result<bool, Clash> {
+        let by = self.keys.len().saturating_sub(1);
         if let Some(customer) = kept.statement.customer() {
-            state(&mut self.customer, customer, key, || "customer".into(), shown)?;
+            state(&mut self.customer, customer, by, || "customer".into(), shown)?;
         }
         if let Some(currency) = kept.statement.currency() {
-            state(&mut self.currency, &currency, key, || "currency".into(), shown)?;
+            state(&mut self.currency, &currency, by, || "currency".into(), shown)?;
         }
         let mut linked = false;
         for name in kept.statement.names() {
             if let Name::Invoice(invoice) = &name {
-                state(&mut self.invoice_name, invoice, key, || "invoice of the purchase".into(), shown)?;
+                state(&mut self.invoice_name, invoice, by, || "invoice of the purchase".into(), shown)?;
                 // A link that repeats what only a refund said adds this: an `in-full` purchase now waits for the invoice.
                 linked |= turned_on(&mut self.invoice_is_linked, !matches!(kept.statement, Statement::Refund(_)));
             }
             linked |= self.names.insert(name);
         }
         if let Some(sold) = kept.statement.lines() {
-            state(&mut self.lines, sold, key, || "lines".into(), lines)?;
+            state(&mut self.lines, sold, by, || "lines".into(), lines)?;
         }
         Ok(match &kept.statement {
-            Statement::Payment(payment) => self.add_payment(payment, kept)?,
-            Statement::Invoice(invoice) => self.add_invoice(invoice, kept)?,
-            Statement::Refund(refund) => self.add_refund(refund, key)?,
+            Statement::Payment(payment) => self.add_payment(payment, kept, by)?,
+            Statement::Invoice(invoice) => self.add_invoice(invoice, kept, by)?,
+            Statement::Refund(refund) => self.add_refund(refund, by)?,
             Statement::Link(Link { .. }) => linked,
         })
     }
 
-    fn add_payment(&mut self, payment: &Payment, kept: &Kept) -> Result<bool, Contradiction> {
+    fn add_payment(&mut self, payment: &Payment, kept: &Kept, by: usize) -> Result<bool, Clash> {
         let id = &payment.payment_id;
         let fact = self.payments.entry(id.clone()).or_default();
         fact.first.get_or_insert_with(|| First { time: kept.time, cause: kept.cause() });
-        let mut new = state(&mut fact.amount, &payment.amount, &kept.key, || format!("payment {id}: amount"), money)?;
+        let mut new = state(&mut fact.amount, &payment.amount, by, || format!("payment {id}: amount"), money)?;
         // The purchase has one invoice name, so a second value here has contradicted above.
         new |= payment.invoice_id.is_some() && fact.invoice_id.is_none();
         fact.invoice_id = fact.invoice_id.take().or_else(|| payment.invoice_id.clone());
@@ -302,11 +318,11 @@ impl Facts {
         Ok(new)
     }
 
-    fn add_invoice(&mut self, invoice: &Invoice, kept: &Kept) -> Result<bool, Contradiction> {
+    fn add_invoice(&mut self, invoice: &Invoice, kept: &Kept, by: usize) -> Result<bool, Clash> {
         let id = &invoice.invoice_id;
         let fact = self.invoice.get_or_insert_default();
         fact.first.get_or_insert_with(|| First { time: kept.time, cause: kept.cause() });
-        let mut new = state(&mut fact.total, &invoice.total, &kept.key, || format!("invoice {id}: total"), money)?;
+        let mut new = state(&mut fact.total, &invoice.total, by, || format!("invoice {id}: total"), money)?;
         for payment in &invoice.payment_ids {
             new |= fact.payment_ids.insert(payment.clone());
         }
@@ -318,22 +334,22 @@ impl Facts {
         Ok(new)
     }
 
-    fn add_refund(&mut self, refund: &Refund, key: &MessageKey) -> Result<bool, Contradiction> {
+    fn add_refund(&mut self, refund: &Refund, by: usize) -> Result<bool, Clash> {
         let id = &refund.refund_id;
         let fact = self.refunds.entry(id.clone()).or_default();
         let of = |field: &str| format!("refund {id}: {field}");
-        let mut new = state(&mut fact.amount, &refund.amount, key, || of("amount"), money)?;
+        let mut new = state(&mut fact.amount, &refund.amount, by, || of("amount"), money)?;
         if let Some(payment) = &refund.payment_id {
-            new |= state(&mut fact.payment_id, payment, key, || of("payment_id"), shown)?;
+            new |= state(&mut fact.payment_id, payment, by, || of("payment_id"), shown)?;
         }
         if let Some(invoice) = &refund.invoice_id {
-            new |= state(&mut fact.invoice_id, invoice, key, || of("invoice_id"), shown)?;
+            new |= state(&mut fact.invoice_id, invoice, by, || of("invoice_id"), shown)?;
         }
         if let Some(customer) = &refund.customer_id {
-            new |= state(&mut fact.customer_id, customer, key, || of("customer_id"), shown)?;
+            new |= state(&mut fact.customer_id, customer, by, || of("customer_id"), shown)?;
         }
         if let Some(lines) = &refund.lines {
-            new |= state(&mut fact.lines, lines, key, || of("lines"), refund_lines)?;
+            new |= state(&mut fact.lines, lines, by, || of("lines"), refund_lines)?;
         }
         for alias in &refund.aliases {
             new |= fact.aliases.insert(alias.clone());

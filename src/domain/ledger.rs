@@ -143,6 +143,38 @@ pub struct Terms {
     pub cause: Cause,
 }
 
+/// The part of a grant's terms that its events show.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct ShownTerms {
+    /// How many credits.
+    pub amount: Credits,
+    /// Whether somebody paid for them.
+    pub category: Category,
+    /// When they are used.
+    pub priority: Priority,
+    /// Paid grants: the line's money in total.
+    pub cost: Option<Money>,
+    /// Active from this instant on.
+    pub effective_at: Timestamp,
+    /// Not active from this instant on.
+    pub expires_at: Option<Timestamp>,
+}
+
+impl Terms {
+    /// What events show of them.
+    #[must_use]
+    pub fn shown(&self) -> ShownTerms {
+        ShownTerms {
+            amount: self.amount,
+            category: self.category,
+            priority: self.priority,
+            cost: self.cost,
+            effective_at: self.effective_at,
+            expires_at: self.expires_at,
+        }
+    }
+}
+
 /// A signed change of a balance. Below 1e15 either way.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Delta(Decimal);

@@ -46,18 +46,18 @@ impl Batch<'_> {
                made as (
                    insert into accounts (customer_id, settled_to)
                    select new, clock.now from unnest($1::text[]) as new, clock
-                   on conflict do nothing returning customer_id
+                   on conflict do nothing returning 1
                )
-               select clock.now as "now!", made.customer_id as "customer_id?" from clock left join made on true"#,
+               select clock.now as "now!", (select count(*) from made) as "made!" from clock"#,
             &ids as _,
         )
-        .fetch_all(&mut *self.tx)
+        .fetch_one(&mut *self.tx)
         .await?;
-        let mut clock = made.first().map(|row| row.now).ok_or_else(|| StoreError::corrupt("no clock"))?;
-        for row in made {
-            let Some(customer) = row.customer_id else { continue };
-            let customer = id(CustomerId::parse(&customer))?;
-            self.settle_at(&mut accounts, customer, row.now);
+        let mut clock = made.now;
+        if made.made == i64::try_from(ids.len()).unwrap_or(i64::MAX) {
+            for customer in customers {
+                self.settle_at(&mut accounts, customer.clone(), clock);
+            }
         }
         let existing: Vec<&str> =
             customers.iter().filter(|id| !self.settled.contains_key(*id)).map(CustomerId::as_str).collect();

@@ -121,28 +121,29 @@ impl Batch<'_> {
         let sources: Vec<&str> = mine.keys().map(|key| key.source.as_str()).collect();
         let inbox: Vec<Uuid> = mine.values().map(|claim| claim.inbox_id.0).collect();
         let prints: Vec<&[u8]> = mine.values().map(|claim| claim.message.fingerprint.0.as_slice()).collect();
-        let new: HashSet<Uuid> = sqlx::query_scalar!(
+        let new = sqlx::query!(
             "insert into message_keys (source, message_id, inbox_id, fingerprint, fingerprint_version)
              select source, message_id, inbox_id, fingerprint, $5
              from unnest($1::text[], $2::text[], $3::uuid[], $4::bytea[])
                   as new (source, message_id, inbox_id, fingerprint)
-             on conflict do nothing returning inbox_id",
+             on conflict do nothing",
             &sources as _,
             &ids as _,
             &inbox,
             &prints as _,
             FINGERPRINT_VERSION,
         )
-        .fetch_all(&mut *self.tx)
+        .execute(&mut *self.tx)
         .await?
-        .into_iter()
-        .collect();
-        if new.len() == mine.len() {
+        .rows_affected();
+        if new == mine.len() as u64 {
             return Ok(HashMap::new());
         }
-        let taken: Vec<&MessageKey> =
-            mine.iter().filter(|(_, claim)| !new.contains(&claim.inbox_id.0)).map(|(key, _)| *key).collect();
-        self.taken(&taken).await
+        let keys: Vec<&MessageKey> = mine.keys().copied().collect();
+        let mut taken = self.taken(&keys).await?;
+        // What this batch has just claimed bears the ids that it gave.
+        taken.retain(|key, taken| mine.get(key).is_none_or(|claim| claim.inbox_id != taken.inbox_id));
+        Ok(taken)
     }
 
     async fn taken(&mut self, keys: &[&MessageKey]) -> Result<HashMap<MessageKey, TakenKey>, StoreError> {
@@ -185,20 +186,16 @@ impl Batch<'_> {
             "insert into names (kind, value, purchase_id)
              select kind, value, purchase_id from unnest($1::text[], $2::text[], $3::uuid[])
                  as new (kind, value, purchase_id)
-             on conflict do nothing returning kind, value, purchase_id",
+             on conflict do nothing",
             &kinds as _,
             &values as _,
             &guesses as _,
         )
-        .fetch_all(&mut *self.tx)
-        .await?;
-        let made_now = made.len();
-        for row in made {
-            if let Some(guess) = row.purchase_id {
-                self.guessed.insert(name(&row.kind, &row.value)?, PurchaseId(guess));
-            }
-        }
-        if made_now == names.len() {
+        .execute(&mut *self.tx)
+        .await?
+        .rows_affected();
+        if made == names.len() as u64 {
+            self.guessed = names.iter().filter_map(|(name, guess)| Some((name.clone(), (*guess)?))).collect();
             return Ok(HashMap::new());
         }
         let rows = sqlx::query!(
@@ -215,11 +212,12 @@ impl Batch<'_> {
         let mut known = HashMap::new();
         for row in rows {
             let name = name(&row.kind, &row.value)?;
-            match row.purchase_id {
-                Some(purchase) if !self.guessed.contains_key(&name) => {
-                    known.insert(name, PurchaseId(purchase));
-                }
-                _ => {}
+            let Some(purchase) = row.purchase_id.map(PurchaseId) else { continue };
+            // A guess is the id of a message of this very batch: nobody else can have written it.
+            if names.get(&name) == Some(&Some(purchase)) {
+                self.guessed.insert(name, purchase);
+            } else {
+                known.insert(name, purchase);
             }
         }
         self.stored.names.clone_from(&known);

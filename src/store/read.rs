@@ -36,11 +36,59 @@ pub struct Gauges {
     pub attempts: i64,
 }
 
+/// How many deliveries came to what, each counted by its last outcome.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Tally {
+    /// Applied.
+    pub applied: i64,
+    /// Said nothing new.
+    pub duplicate: i64,
+    /// No rule took them.
+    pub ignored: i64,
+    /// Still wait.
+    pub waiting: i64,
+    /// Refused.
+    pub dead_lettered: i64,
+}
+
+impl Tally {
+    /// All deliveries that have an outcome.
+    #[must_use]
+    pub fn received(&self) -> i64 {
+        [self.duplicate, self.ignored, self.waiting, self.dead_lettered].iter().fold(self.applied, |sum, n| sum + n)
+    }
+}
+
 impl Session {
+    /// Counts all deliveries by what became of them last.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub async fn tally(&mut self) -> Result<Tally, StoreError> {
+        let row = sqlx::query!(
+            r#"select count(*) filter (where outcome = 'applied') as "applied!",
+                      count(*) filter (where outcome = 'duplicate') as "duplicate!",
+                      count(*) filter (where outcome = 'ignored') as "ignored!",
+                      (select coalesce(sum(cardinality(waiting)), 0)::bigint from purchases
+                       where waiting_since is not null) as "waiting!",
+                      (select coalesce(sum(seen), 0)::bigint from dead_letters) as "dead_lettered!"
+               from outcomes"#
+        )
+        .fetch_one(&mut self.connection)
+        .await?;
+        Ok(Tally {
+            applied: row.applied,
+            duplicate: row.duplicate,
+            ignored: row.ignored,
+            waiting: row.waiting,
+            dead_lettered: row.dead_lettered,
+        })
+    }
+
     /// Opens a snapshot. It ends when it is dropped.
     ///
     /// # Errors
-    /// [`StoreError`], as everything here.
+    /// [`StoreError`].
     pub async fn snapshot(&mut self) -> Result<Snapshot<'_>, StoreError> {
         let begin = "begin isolation level repeatable read read only";
         Ok(Snapshot { tx: self.connection.begin_with(begin).await? })

@@ -9,9 +9,10 @@ use sqlx::Executor;
 use sqlx::postgres::PgListener;
 
 use super::error::StoreError;
-use super::rows::TermsRow;
+use super::rows::{cause, cost, credits, demand, grant_after, id};
 use super::session::{Database, Session};
-use crate::domain::ledger::{LedgerEntry, Terms};
+use crate::domain::ids::{Actor, CreditType, CustomerId, Reason};
+use crate::domain::ledger::{Delta, Entry, EntryType, LedgerEntry, ShownTerms};
 
 /// The advisory lock's key ("credits" in ASCII). Locks are per database, so one number serves every deployment.
 const RELAY_LOCK: i64 = 0x0063_7265_6469_7473;
@@ -64,9 +65,10 @@ impl Session {
     /// How far ledger and relay are, for gauges.
     pub async fn progress(&mut self) -> Result<Progress, StoreError> {
         let row = sqlx::query!(
-            r#"select h.position as head, c.position as cursor,
-                      coalesce(extract(epoch from clock_timestamp() - l.recorded_at)::float8, 0) as "lag!"
-               from ledger_head h, relay_cursor c left join ledger l on l.position = c.position + 1"#
+            r#"select (select position from ledger_head) as "head!", (select position from relay_cursor) as "cursor!",
+                      coalesce(extract(epoch from clock_timestamp() - (
+                          select recorded_at from ledger where position = (select position + 1 from relay_cursor)
+                      ))::float8, 0) as "lag!""#
         )
         .fetch_one(&mut self.connection)
         .await?;
@@ -78,44 +80,44 @@ impl Session {
         &mut self,
         position: i64,
         limit: i64,
-    ) -> Result<Vec<(LedgerEntry, Option<Terms>)>, StoreError> {
+    ) -> Result<Vec<(LedgerEntry, Option<ShownTerms>)>, StoreError> {
         let rows = sqlx::query_file!("src/store/sql/entries_after.sql", position, limit)
             .fetch_all(&mut self.connection)
             .await?;
-        rows.into_iter()
-            .map(|row| {
-                let terms = match (row.terms_amount, row.terms_basis, row.terms_category.clone(), row.terms_priority) {
-                    (Some(amount), Some(basis), Some(category), Some(priority)) => Some(
-                        TermsRow {
-                            grant_id: row.grant_id.unwrap_or_default(),
-                            customer_id: row.customer_id.clone(),
-                            credit_type: row.credit_type.clone(),
-                            amount,
-                            basis,
-                            category,
-                            priority,
-                            cost_amount: row.terms_cost_amount,
-                            cost_currency: row.terms_cost_currency.clone(),
-                            effective_at: row.terms_starts_at.unwrap_or(row.effective_at),
-                            expires_at: row.terms_expires_at,
-                            price_id: None,
-                            rule: None,
-                            rules_hash: None,
-                            replaces: row.terms_replaces,
-                            reason: None,
-                            actor: row.actor.clone(),
-                            cause_source: row.cause_source.clone(),
-                            cause_id: row.cause_id.clone(),
-                            cause_type: row.cause_type.clone(),
-                        }
-                        .terms()?,
-                    ),
-                    _ => None,
-                };
-                let row = ledger_row!(row);
-                Ok((row.entry()?, terms))
-            })
-            .collect()
+        let mut entries = Vec::with_capacity(rows.len());
+        for row in rows {
+            let terms = match (row.amount, row.category.as_deref(), row.priority) {
+                (Some(amount), Some(category), Some(priority)) => Some(ShownTerms {
+                    amount: credits(amount)?,
+                    category: super::rows::category(category)?,
+                    priority: super::rows::priority(priority)?,
+                    cost: cost(row.cost_amount, row.cost_currency.as_deref())?,
+                    effective_at: row.starts_at.unwrap_or(row.effective_at),
+                    expires_at: row.expires_at,
+                }),
+                _ => None,
+            };
+            let entry = Entry {
+                customer_id: id(CustomerId::parse(&row.customer_id))?,
+                credit_type: id(CreditType::parse(&row.credit_type))?,
+                sequence: row.sequence.cast_unsigned(),
+                kind: EntryType::from_name(&row.kind).ok_or_else(|| StoreError::corrupt(&row.kind))?,
+                delta: Delta::stored(row.delta),
+                end_balance: credits(row.end_balance)?,
+                grant: grant_after(row.grant_id, row.grant_remaining, row.grant_status.as_deref())?,
+                terms: None,
+                demand: demand(row.requested, row.shortfall)?,
+                actor: Actor::stored(&row.actor),
+                reason: row.reason.as_deref().map(Reason::cut),
+                cause: cause(&row.cause_source, &row.cause_id, &row.cause_type)?,
+                effective_at: row.effective_at,
+                counts_at: row.counts_at,
+            };
+            let position = row.position.cast_unsigned();
+            entries
+                .push((LedgerEntry { position, entry_id: row.entry_id, recorded_at: row.recorded_at, entry }, terms));
+        }
+        Ok(entries)
     }
 }
 

@@ -111,14 +111,9 @@ impl LedgerRow {
             kind,
             delta: Delta::stored(self.delta),
             end_balance: credits(self.end_balance)?,
-            grant: self.grant_after()?,
+            grant: grant_after(self.grant_id, self.grant_remaining, self.grant_status.as_deref())?,
             terms: None,
-            demand: match (self.requested, self.shortfall) {
-                (Some(requested), Some(shortfall)) => {
-                    Some(Demand { requested: credits(requested)?, shortfall: credits(shortfall)? })
-                }
-                _ => None,
-            },
+            demand: demand(self.requested, self.shortfall)?,
             actor: Actor::stored(&self.actor),
             reason: self.reason.as_deref().map(Reason::cut),
             cause: cause(&self.cause_source, &self.cause_id, &self.cause_type)?,
@@ -127,16 +122,6 @@ impl LedgerRow {
         };
         let position = self.position.cast_unsigned();
         Ok(LedgerEntry { position, entry_id: self.entry_id, recorded_at: self.recorded_at, entry })
-    }
-
-    fn grant_after(&self) -> Result<Option<GrantAfter>, StoreError> {
-        let (Some(grant_id), Some(remaining), Some(status)) =
-            (self.grant_id, self.grant_remaining, self.grant_status.as_deref())
-        else {
-            return Ok(None);
-        };
-        let status = GrantStatus::from_name(status).ok_or_else(|| StoreError::corrupt(status))?;
-        Ok(Some(GrantAfter { grant_id: GrantId(grant_id), remaining: credits(remaining)?, status }))
     }
 }
 
@@ -173,15 +158,9 @@ impl TermsRow {
             customer_id: id(CustomerId::parse(&self.customer_id))?,
             credit_type: id(CreditType::parse(&self.credit_type))?,
             amount: credits(self.amount)?,
-            category: Category::from_name(&self.category).ok_or_else(|| StoreError::corrupt(&self.category))?,
-            priority: u8::try_from(self.priority)
-                .ok()
-                .and_then(Priority::new)
-                .ok_or_else(|| StoreError::corrupt("priority"))?,
-            cost: match (self.cost_amount, self.cost_currency.as_deref()) {
-                (Some(amount), Some(code)) => Some(money(amount, code)?),
-                _ => None,
-            },
+            category: category(&self.category)?,
+            priority: priority(self.priority)?,
+            cost: cost(self.cost_amount, self.cost_currency.as_deref())?,
             effective_at: self.effective_at,
             expires_at: self.expires_at,
             price_id: self.price_id.as_deref().map(PriceId::parse).transpose().map_err(StoreError::corrupt)?,
@@ -270,4 +249,38 @@ pub(super) fn rules_hash(bytes: &[u8]) -> Result<RulesHash, StoreError> {
 
 pub(super) fn cause(source: &str, message_id: &str, kind: &str) -> Result<Cause, StoreError> {
     Ok(Cause { source: id(Source::parse(source))?, id: id(MessageId::parse(message_id))?, kind: kind.into() })
+}
+
+pub(super) fn category(name: &str) -> Result<Category, StoreError> {
+    Category::from_name(name).ok_or_else(|| StoreError::corrupt(name))
+}
+
+pub(super) fn priority(value: i16) -> Result<Priority, StoreError> {
+    u8::try_from(value).ok().and_then(Priority::new).ok_or_else(|| StoreError::corrupt(value))
+}
+
+pub(super) fn cost(amount: Option<Decimal>, code: Option<&str>) -> Result<Option<Money>, StoreError> {
+    match (amount, code) {
+        (Some(amount), Some(code)) => money(amount, code).map(Some),
+        _ => Ok(None),
+    }
+}
+
+pub(super) fn demand(requested: Option<Decimal>, shortfall: Option<Decimal>) -> Result<Option<Demand>, StoreError> {
+    match (requested, shortfall) {
+        (Some(requested), Some(shortfall)) => {
+            Ok(Some(Demand { requested: credits(requested)?, shortfall: credits(shortfall)? }))
+        }
+        _ => Ok(None),
+    }
+}
+
+pub(super) fn grant_after(
+    grant_id: Option<Uuid>,
+    remaining: Option<Decimal>,
+    status: Option<&str>,
+) -> Result<Option<GrantAfter>, StoreError> {
+    let (Some(grant_id), Some(remaining), Some(status)) = (grant_id, remaining, status) else { return Ok(None) };
+    let status = GrantStatus::from_name(status).ok_or_else(|| StoreError::corrupt(status))?;
+    Ok(Some(GrantAfter { grant_id: GrantId(grant_id), remaining: credits(remaining)?, status }))
 }

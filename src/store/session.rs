@@ -69,6 +69,11 @@ impl Database {
                 ("idle_in_transaction_session_timeout", millis(self.options.idle_in_transaction_timeout)),
                 ("tcp_user_timeout", millis(self.options.statement_timeout)),
                 ("timezone", "UTC".to_owned()),
+                // Every statement here has its index. A plan that was cached while a table was small would scan it
+                // for ever.
+                ("enable_seqscan", "off".to_owned()),
+                // Small statements by the thousand: compiling one costs more than it ever saves.
+                ("jit", "off".to_owned()),
             ])
             .disable_statement_logging())
     }

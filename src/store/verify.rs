@@ -105,7 +105,7 @@ impl Snapshot<'_> {
             let unlike_grant = std::mem::take(&mut row.unlike_grant);
             let unlike_terms = std::mem::take(&mut row.unlike_terms);
             let inexact = row.inexact;
-            let row = Row { row: ledger_row!(row), hash, inexact, unlike_grant, unlike_terms };
+            let row = Row { entry: ledger_row!(row), hash, inexact, unlike_grant, unlike_terms };
             let damage = walk.take(&row);
             if damage.is_some() {
                 return Ok(damage);

@@ -10,7 +10,7 @@ use serde::Serialize;
 
 use crate::domain::amounts::{Money, power_of_ten, to_units};
 use crate::domain::ids::Reason;
-use crate::domain::ledger::{Cause, Entry, GrantAfter, LedgerEntry, Terms};
+use crate::domain::ledger::{Cause, Entry, GrantAfter, LedgerEntry, ShownTerms, Terms};
 use crate::domain::message::Timestamp;
 use crate::domain::rules::Category;
 
@@ -39,7 +39,7 @@ pub struct Event {
 /// `terms` are those of the grant that the entry touches, from the grant's first entry; where they are `None`, the
 /// entry's own are taken. Without either the event names the grant by its id, remaining and status alone.
 #[must_use]
-pub fn event(entry: &LedgerEntry, terms: Option<&Terms>, source: &str) -> Event {
+pub fn event(entry: &LedgerEntry, terms: Option<&ShownTerms>, source: &str) -> Event {
     let said = &entry.entry;
     let recorded_at = time(entry.recorded_at);
     let body = Body {
@@ -50,7 +50,12 @@ pub fn event(entry: &LedgerEntry, terms: Option<&Terms>, source: &str) -> Event 
         subject: said.customer_id.as_str(),
         time: &recorded_at,
         datacontenttype: "application/json",
-        data: data(entry.position, said, terms.or(said.terms.as_deref()), &recorded_at),
+        data: data(
+            entry.position,
+            said,
+            terms.copied().or_else(|| said.terms.as_deref().map(Terms::shown)).as_ref(),
+            &recorded_at,
+        ),
     };
     Event {
         message_id: body.id.clone(),
@@ -132,7 +137,7 @@ struct CauseText<'a> {
     kind: &'a str,
 }
 
-fn data<'a>(position: u64, said: &'a Entry, terms: Option<&Terms>, recorded_at: &'a str) -> Data<'a> {
+fn data<'a>(position: u64, said: &'a Entry, terms: Option<&ShownTerms>, recorded_at: &'a str) -> Data<'a> {
     Data {
         position: position.to_string(),
         customer_id: said.customer_id.as_str(),
@@ -152,7 +157,7 @@ fn data<'a>(position: u64, said: &'a Entry, terms: Option<&Terms>, recorded_at: 
     }
 }
 
-fn grant(after: &GrantAfter, terms: Option<&Terms>) -> Grant {
+fn grant(after: &GrantAfter, terms: Option<&ShownTerms>) -> Grant {
     Grant {
         id: after.grant_id.to_string(),
         category: terms.map(|terms| terms.category.name()),
@@ -166,14 +171,14 @@ fn grant(after: &GrantAfter, terms: Option<&Terms>) -> Grant {
     }
 }
 
-fn cost_basis(terms: &Terms) -> Option<CostBasis> {
+fn cost_basis(terms: &ShownTerms) -> Option<CostBasis> {
     let cost = terms.cost.filter(|_| terms.category == Category::Paid)?;
     let per_credit = per_credit(cost, terms)?;
     Some(CostBasis { total: cost.to_string(), currency: cost.currency().code(), per_credit })
 }
 
 /// Money per credit to [`PER_CREDIT_PLACES`], toward zero, reckoned in integers; `None` for a grant of nothing.
-fn per_credit(cost: Money, terms: &Terms) -> Option<String> {
+fn per_credit(cost: Money, terms: &ShownTerms) -> Option<String> {
     let amount = terms.amount.value().normalize();
     let credits = to_units(amount, amount.scale()) * power_of_ten(cost.currency().places());
     let money = cost.minor() * power_of_ten(amount.scale()) * power_of_ten(PER_CREDIT_PLACES);

@@ -38,12 +38,15 @@ impl Snapshot<'_> {
     /// ever named the customer.
     ///
     /// # Errors
-    /// [`StoreError`], as everything here.
+    /// [`StoreError`].
     pub async fn balances(&mut self, customer: &CustomerId) -> Result<Option<AccountView>, StoreError> {
         self.account_with(customer, &[]).await
     }
 
     /// A customer's balances and all grants.
+    ///
+    /// # Errors
+    /// [`StoreError`].
     pub async fn account(&mut self, customer: &CustomerId) -> Result<Option<AccountView>, StoreError> {
         let grants = sqlx::query_scalar!("select grant_id from grants where customer_id = $1", customer.as_str())
             .fetch_all(&mut *self.tx)

@@ -33,7 +33,7 @@ impl Snapshot<'_> {
     /// A page of a customer's entries.
     ///
     /// # Errors
-    /// [`StoreError`], as everything here.
+    /// [`StoreError`].
     pub async fn ledger(&mut self, query: &LedgerQuery<'_>) -> Result<LedgerPage, StoreError> {
         let limit = usize::try_from(query.limit).unwrap_or(usize::MAX);
         let mut positions = match query.after {

@@ -62,7 +62,7 @@ impl Snapshot<'_> {
     /// Refused messages, the newest first, at most `limit`.
     ///
     /// # Errors
-    /// [`StoreError`], as everything here.
+    /// [`StoreError`].
     pub async fn dead_letters(&mut self, code: Option<RefusalCode>, limit: u32) -> Result<Vec<Refused>, StoreError> {
         let rows = sqlx::query!(
             "select dead_letter_id, queue, source, message_id, type as kind, code, reason, seen, first_seen_at,
@@ -78,6 +78,9 @@ impl Snapshot<'_> {
     }
 
     /// One refused message with what it said.
+    ///
+    /// # Errors
+    /// [`StoreError`].
     pub async fn dead_letter(&mut self, number: i64) -> Result<Option<(Refused, RefusedBody)>, StoreError> {
         let row = sqlx::query!(
             "select dead_letter_id, queue, source, message_id, type as kind, code, reason, seen, first_seen_at,

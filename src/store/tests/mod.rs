@@ -62,7 +62,7 @@ impl TestDatabase {
         let name = format!("test_{}", Uuid::now_v7().simple());
         let server = admin.rsplit_once('/').expect("DATABASE_URL names a database").0;
         let url = format!("{server}/{name}");
-        let rules = RulesFile::parse("rules.toml", RULES.to_owned()).ok().expect("valid rules").rules;
+        let rules = RulesFile::parse("rules.toml", RULES.to_owned()).expect("valid rules").rules;
         let test = Self { name, url: url.into(), admin: admin.into(), rules };
         run_on(&test.admin, &format!("create database {}", test.name)).await.unwrap();
         migrate(&test.database()).await.unwrap();

@@ -171,7 +171,8 @@ async fn explain_finds_refused_messages_and_refunds_that_became_conflicts() {
 #[tokio::test]
 async fn dead_letters_come_newest_first_with_their_original_bytes() {
     let db = TestDatabase::new().await;
-    let bodies: [&[u8]; 4] = [b"no json", b"\xff\xfe", b"no json", &[b' '; 300_000]];
+    let large = vec![b' '; 300_000];
+    let bodies: [&[u8]; 4] = [b"no json", b"\xff\xfe", b"no json", &large];
     db.take(&bodies).await;
     let mut session = db.session().await;
     let mut snapshot = session.snapshot().await.unwrap();

@@ -1,5 +1,6 @@
 //! The pass over the ledger: each entry against the one before it, in the chain and in its pool.
 
+use std::cmp::Ordering;
 use std::collections::HashMap;
 
 use chrono::DateTime;
@@ -13,7 +14,7 @@ use crate::store::rows::LedgerRow;
 
 /// A row of the ledger with what the database says of it.
 pub(super) struct Row {
-    pub(super) row: LedgerRow,
+    pub(super) entry: LedgerRow,
     pub(super) hash: Vec<u8>,
     /// Whether a number is not written as the worker writes it.
     pub(super) inexact: bool,
@@ -65,33 +66,33 @@ impl Default for Walk {
 impl Walk {
     /// Takes the next row, and says what is wrong with it.
     pub(super) fn take(&mut self, row: &Row) -> Option<Damage> {
-        if let Some(damage) = self.out_of_place(&row.row) {
+        if let Some(damage) = self.out_of_place(&row.entry) {
             return Some(damage);
         }
         let mut complaints = self.alone(row);
-        complaints.extend(self.in_pool(&row.row));
-        complaints.extend(self.grants.take(&row.row));
-        self.position = row.row.position;
+        complaints.extend(self.in_pool(&row.entry));
+        complaints.extend(self.grants.take(&row.entry));
+        self.position = row.entry.position;
         self.hash.clone_from(&row.hash);
-        self.recorded_at = row.row.recorded_at;
+        self.recorded_at = row.entry.recorded_at;
         (!complaints.is_empty()).then_some(Damage { position: Some(self.position), complaints })
     }
 
     fn out_of_place(&self, row: &LedgerRow) -> Option<Damage> {
         let expected = self.position + 1;
-        if row.position > expected {
-            let what = format!("missing: position {} follows on {}", row.position, self.position);
-            Some(Damage::at(expected, what))
-        } else if row.position < expected {
-            Some(Damage::at(row.position, "positions start with 1"))
-        } else {
-            None
+        match row.position.cmp(&expected) {
+            Ordering::Equal => None,
+            Ordering::Less => Some(Damage::at(row.position, "positions start with 1")),
+            Ordering::Greater => {
+                let what = format!("missing: position {} follows on {}", row.position, self.position);
+                Some(Damage::at(expected, what))
+            }
         }
     }
 
     /// What can be said of a row and the row before it.
     fn alone(&self, row: &Row) -> Vec<String> {
-        let entry = &row.row;
+        let entry = &row.entry;
         let mut complaints = Vec::new();
         if hash(&self.hash, entry).as_slice() != row.hash {
             complaints.push("hash: not that of this entry behind the one before it".to_owned());

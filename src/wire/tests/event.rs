@@ -92,7 +92,7 @@ fn asks(entry: &mut Entry, requested: &str, shortfall: &str) {
 
 /// The body, which is one line, broken at a few keys.
 fn shown(entry: &LedgerEntry, terms: Option<&Terms>) -> String {
-    let event = event(entry, terms, "/credits");
+    let event = event(entry, terms.map(Terms::shown).as_ref(), "/credits");
     assert_eq!(event.message_id, entry.entry_id.to_string());
     assert_eq!(event.routing_key, format!("ledger-changed.{}", entry.entry.kind.name()));
     let body = String::from_utf8(event.body).unwrap();
@@ -265,7 +265,7 @@ fn an_expire_asks_for_nothing() {
 #[test]
 fn a_repetition_is_identical() {
     let granted = entry(EntryType::Grant, |_| {});
-    assert_eq!(event(&granted, Some(&pack()), "/credits"), event(&granted, Some(&pack()), "/credits"));
+    assert_eq!(event(&granted, Some(&pack().shown()), "/credits"), event(&granted, Some(&pack().shown()), "/credits"));
 }
 
 #[test]
@@ -286,7 +286,8 @@ fn a_price_per_credit_has_12_places_toward_zero_and_no_trailing_zeros() {
     ];
     for (total, currency, amount, shown, per_credit) in cases {
         let terms = Terms { cost: Some(money(total, currency)), amount: credits(amount), ..pack() };
-        let body = String::from_utf8(event(&entry(EntryType::Grant, |_| {}), Some(&terms), "/credits").body).unwrap();
+        let body =
+            String::from_utf8(event(&entry(EntryType::Grant, |_| {}), Some(&terms.shown()), "/credits").body).unwrap();
         let basis =
             format!(r#""cost_basis":{{"total":"{shown}","currency":"{currency}","per_credit":"{per_credit}"}}"#);
         assert!(body.contains(&basis), "{basis}\n{body}");
