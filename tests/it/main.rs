@@ -10,6 +10,7 @@ mod harness;
 
 mod any_order;
 mod check_verb;
+mod conflicts;
 mod crashes;
 mod docker_files;
 mod envelopes;
