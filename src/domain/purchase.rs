@@ -245,7 +245,11 @@ pub fn wanted<'a>(facts: &Facts, decided: &'a [Decision], made: impl Fn(&Gift) -
         let first = survivors.entry((gift.terms.price_id.as_ref(), &gift.terms.credit_type)).or_insert(rank);
         *first = (*first).min(rank);
     }
-    gifts(decided)
+    // By line and fact: the order of the entries must not hang on the order in which decisions were made or loaded.
+    let mut in_order: Vec<&Gift> = gifts(decided).collect();
+    in_order.sort_by_key(|gift| (&gift.terms.price_id, &gift.terms.credit_type, &gift.origin.fact));
+    in_order
+        .into_iter()
         .map(|gift| {
             let (_, survivor) = survivors[&(gift.terms.price_id.as_ref(), &gift.terms.credit_type)];
             want(facts, gift, survivor)

@@ -65,34 +65,46 @@ impl Batch<'_> {
         Ok(())
     }
 
-    /// Grants that have a row. Those that cease to be the one of their line go first, so that the law's unique index
-    /// never sees two.
+    /// Grants that have a row. Those that cease to be the one of their line, or of their purchase, are set aside first,
+    /// so that the law's unique index never sees two; `write_new` comes later for the same reason.
     pub(super) async fn write_grants(&mut self, books: &Books<'_>) -> Result<(), StoreError> {
         let old = |made: &Made<'_>| self.stored.grants.contains(&made.grant.terms.grant_id);
-        let mut changed: Vec<Made<'_>> = changed_grants(books).into_iter().filter(old).collect();
-        changed.sort_by_key(|made| !made.grant.surplus);
-        let (surplus, sole) = changed.split_at(changed.partition_point(|made| made.grant.surplus));
-        for part in [surplus, sole].into_iter().filter(|part| !part.is_empty()) {
-            sqlx::query!(
-                "update grants set remaining = new.remaining, asked = new.asked, taken = new.taken,
-                     revoked = new.revoked, surplus = new.surplus, due_at = new.due_at,
-                     purchase_id = coalesce(new.purchase_id, grants.purchase_id)
-                 from unnest($1::uuid[], $2::numeric[], $3::numeric[], $4::numeric[], $5::numeric[], $6::boolean[],
-                             $7::timestamptz[], $8::uuid[])
-                      as new (grant_id, remaining, asked, taken, revoked, surplus, due_at, purchase_id)
-                 where grants.grant_id = new.grant_id",
-                &part.iter().map(|made| made.grant.terms.grant_id.0).collect::<Vec<_>>(),
-                &part.iter().map(|made| made.grant.remaining.value()).collect::<Vec<_>>(),
-                &part.iter().map(|made| made.grant.asked.value()).collect::<Vec<_>>(),
-                &part.iter().map(|made| made.grant.taken.value()).collect::<Vec<_>>(),
-                &part.iter().map(|made| made.grant.revoked.value()).collect::<Vec<_>>(),
-                &part.iter().map(|made| made.grant.surplus).collect::<Vec<_>>(),
-                &part.iter().map(|made| made.due_at).collect::<Vec<_>>() as _,
-                &part.iter().map(|made| made.purchase.map(|id| id.0)).collect::<Vec<_>>() as _,
-            )
-            .execute(&mut *self.tx)
-            .await?;
+        let changed: Vec<Made<'_>> = changed_grants(books).into_iter().filter(old).collect();
+        let leaves = |made: &&Made<'_>| made.grant.surplus || self.moves(made);
+        let leaving: Vec<&Made<'_>> = changed.iter().filter(leaves).collect();
+        let sole: Vec<&Made<'_>> = changed.iter().filter(|made| !made.grant.surplus).collect();
+        self.update_grants(&leaving, true).await?;
+        self.update_grants(&sole, false).await
+    }
+
+    /// Whether the grant belongs to another purchase than its row says.
+    fn moves(&self, made: &Made<'_>) -> bool {
+        made.purchase.is_some() && self.stored.purchase_of.get(&made.grant.terms.grant_id).copied() != made.purchase
+    }
+
+    async fn update_grants(&mut self, grants: &[&Made<'_>], surplus: bool) -> Result<(), StoreError> {
+        if grants.is_empty() {
+            return Ok(());
         }
+        sqlx::query!(
+            "update grants set remaining = new.remaining, asked = new.asked, taken = new.taken,
+                 revoked = new.revoked, surplus = $6, due_at = new.due_at,
+                 purchase_id = coalesce(new.purchase_id, grants.purchase_id)
+             from unnest($1::uuid[], $2::numeric[], $3::numeric[], $4::numeric[], $5::numeric[], $7::timestamptz[],
+                         $8::uuid[])
+                  as new (grant_id, remaining, asked, taken, revoked, due_at, purchase_id)
+             where grants.grant_id = new.grant_id",
+            &grants.iter().map(|made| made.grant.terms.grant_id.0).collect::<Vec<_>>(),
+            &grants.iter().map(|made| made.grant.remaining.value()).collect::<Vec<_>>(),
+            &grants.iter().map(|made| made.grant.asked.value()).collect::<Vec<_>>(),
+            &grants.iter().map(|made| made.grant.taken.value()).collect::<Vec<_>>(),
+            &grants.iter().map(|made| made.grant.revoked.value()).collect::<Vec<_>>(),
+            surplus,
+            &grants.iter().map(|made| made.due_at).collect::<Vec<_>>() as _,
+            &grants.iter().map(|made| made.purchase.map(|id| id.0)).collect::<Vec<_>>() as _,
+        )
+        .execute(&mut *self.tx)
+        .await?;
         Ok(())
     }
 

@@ -41,6 +41,8 @@ pub(super) struct Stored {
     pub(super) purchases: HashSet<PurchaseId>,
     pub(super) pools: HashSet<(CustomerId, CreditType)>,
     pub(super) grants: HashSet<GrantId>,
+    /// The purchases that grants belong to in their rows.
+    pub(super) purchase_of: HashMap<GrantId, PurchaseId>,
     pub(super) decisions: bool,
 }
 
@@ -237,7 +239,11 @@ impl Batch<'_> {
         )
         .fetch_all(&mut *self.tx)
         .await?;
-        self.stored.purchases.extend(rows.iter().map(|row| PurchaseId(row.purchase_id)));
+        for row in &rows {
+            let purchase = PurchaseId(row.purchase_id);
+            self.stored.purchases.insert(purchase);
+            self.stored.purchase_of.extend(row.grants.iter().map(|grant| (GrantId(*grant), purchase)));
+        }
         Ok(rows
             .into_iter()
             .map(|row| PurchaseRow {

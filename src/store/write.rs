@@ -69,10 +69,10 @@ impl Batch<'_> {
     /// [`StoreError`]; the transaction is then of no more use.
     pub async fn write(&mut self, books: &Books<'_>, taken: &[Taken<'_>], author: Uuid) -> Result<Written, StoreError> {
         self.write_keys(books, taken).await?;
+        self.write_grants(books).await?;
         self.write_new(books, taken).await?;
         self.write_names(books).await?;
         self.write_purchases(books).await?;
-        self.write_grants(books).await?;
         self.write_accounts(books).await?;
         self.write_decisions(books).await?;
         self.write_ledger(books, taken, author).await

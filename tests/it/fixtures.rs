@@ -224,8 +224,13 @@ fn add(value: &mut Value, suffix: &str) {
 }
 
 fn event(kind: &str, number: u64, data: &Value) -> BillingMessage {
+    message(kind, &format!("evt_{number}"), data)
+}
+
+/// An event of that type, under that id, with that data.
+pub(crate) fn message(kind: &str, id: &str, data: &Value) -> BillingMessage {
     let event = json!({
-        "specversion": "1.0", "id": format!("evt_{number}"), "source": "/tests", "type": kind,
+        "specversion": "1.0", "id": id, "source": "/tests", "type": kind,
         "time": "2026-01-12T09:30:00Z", "datacontenttype": "application/json", "data": data,
     });
     let body = serde_json::to_vec(&event).unwrap();

@@ -10,6 +10,7 @@ mod harness;
 
 mod any_order;
 mod check_verb;
+mod conflicts;
 mod crashes;
 mod docker_files;
 mod envelopes;
@@ -24,3 +25,4 @@ mod samples;
 mod side_by_side;
 mod tampering;
 mod verbs;
+mod worlds;

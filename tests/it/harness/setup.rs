@@ -8,12 +8,16 @@ use super::services::Services;
 use super::wait::LIMIT;
 use super::worker::TestWorker;
 
+/// The rules that fit the samples and the fixtures.
+const SAMPLE_RULES: &str = "tests/fixtures/rules.toml";
+
 /// What to start: shared services, the settings' defaults and a queue for events, unless a call changes it.
 #[derive(Default)]
 pub(crate) struct Setup {
     services: Option<Arc<Services>>,
     environment: Vec<(String, String)>,
     no_events_queue: bool,
+    rules: Option<&'static str>,
 }
 
 impl Setup {
@@ -26,6 +30,12 @@ impl Setup {
     /// With an environment variable, such as `CREDITS_WORKER_LANES`.
     pub(crate) fn with(mut self, variable: &str, value: &str) -> Self {
         self.environment.push((variable.to_owned(), value.to_owned()));
+        self
+    }
+
+    /// By the rules in another file, from the project's folder.
+    pub(crate) fn with_rules(mut self, file: &'static str) -> Self {
+        self.rules = Some(file);
         self
     }
 
@@ -44,7 +54,7 @@ impl Setup {
         if !self.no_events_queue {
             broker.bind_events(EVENTS_QUEUE, None).await;
         }
-        TestWorker::new(place, broker, self.environment)
+        TestWorker::new(place, broker, self.environment, self.rules.unwrap_or(SAMPLE_RULES))
     }
 
     /// The same, and one worker that is ready.
