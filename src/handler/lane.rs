@@ -1,7 +1,7 @@
 //! A lane: one database session and its consumers, batch after batch.
 //!
 //! What an error means is in its variant. A lock that another session holds and a content that the database refuses
-//! bisect the batch; a lost session is opened anew and the same batch run again, keyed, since after an error during
+//! bisect the batch; what is still locked then is set aside and tried again between later batches; a lost session is opened anew and the same batch run again, keyed, since after an error during
 //! COMMIT its outcome is unknown; a database in trouble is waited for while the deliveries are held. A delivery that
 //! was seen twice before is handled alone, one at a time in the whole process, so that a message that kills the
 //! process takes no neighbour with it.
@@ -32,6 +32,11 @@ const FATAL_ATTEMPTS: i64 = 3;
 /// The first and the longest wait for a database in trouble: back within 5 s of its return.
 const RETRY_FIRST: Duration = Duration::from_millis(50);
 const RETRY_MAX: Duration = Duration::from_secs(2);
+
+/// Between two tries of what is locked: at least this, and so many times as long as the last try took. A try may wait
+/// for the whole lock timeout, and most of a lane's time belongs to those that nobody holds up.
+const LOCKED_PAUSE: Duration = Duration::from_millis(200);
+const LOCKED_SHARE: u32 = 4;
 
 /// What a lane works with.
 #[derive(Clone)]
@@ -64,6 +69,9 @@ pub struct Lane {
     consumers: Consumers,
     session: Option<Session>,
     retry: Retry,
+    /// Messages whose names or accounts another session holds, unacknowledged, and when to try them again.
+    locked: Vec<Work>,
+    locked_until: Instant,
 }
 
 /// The process is asked to stop, and what is in hand has no outcome: it will be delivered again.
@@ -74,7 +82,8 @@ impl Lane {
     /// A lane that reads from `consumers`.
     #[must_use]
     pub fn new(parts: Parts, consumers: Consumers) -> Self {
-        Self { parts, consumers, session: None, retry: Retry::new(RETRY_FIRST, RETRY_MAX) }
+        let retry = Retry::new(RETRY_FIRST, RETRY_MAX);
+        Self { parts, consumers, session: None, retry, locked: Vec::new(), locked_until: Instant::now() }
     }
 
     /// Handles batches until the process is asked to stop; then finishes the one in hand and gives back the rest.
@@ -86,6 +95,7 @@ impl Lane {
                 biased;
                 _ = stop.wait_for(|stop| *stop) => break,
                 batch = self.consumers.next_batch(messages, bytes) => batch,
+                () = tokio::time::sleep_until(self.locked_until.into()), if !self.locked.is_empty() => Some(Vec::new()),
             };
             let Some(batch) = batch else { break };
             crash::point("received");
@@ -99,15 +109,29 @@ impl Lane {
     async fn handle(&mut self, batch: Vec<Delivery>) -> Result<(), Stopping> {
         let (suspects, good): (Vec<_>, Vec<_>) =
             batch.into_iter().partition(|delivery| delivery.delivered_before >= ALONE_FROM);
-        self.run_batch(good.into_iter().map(Work::new).collect()).await?;
+        let locked = self.run_batch(good.into_iter().map(Work::new).collect()).await?;
+        self.locked.extend(locked);
         for delivery in suspects {
             self.handle_alone(delivery).await?;
+        }
+        self.try_locked().await
+    }
+
+    /// Tries again what is locked, if it is time to.
+    async fn try_locked(&mut self) -> Result<(), Stopping> {
+        let begun = Instant::now();
+        if !self.locked.is_empty() && begun >= self.locked_until {
+            let locked = std::mem::take(&mut self.locked);
+            self.locked = self.run_batch(locked).await?;
+            self.locked_until = Instant::now() + LOCKED_PAUSE.max(begun.elapsed() * LOCKED_SHARE);
         }
         Ok(())
     }
 
-    /// Runs a batch, in ever smaller parts where it fails, until every message has its outcome.
-    async fn run_batch(&mut self, works: Vec<Work>) -> Result<(), Stopping> {
+    /// Runs a batch, in ever smaller parts where it fails, until every message has its outcome. Gives back those that
+    /// another session holds up.
+    async fn run_batch(&mut self, works: Vec<Work>) -> Result<Vec<Work>, Stopping> {
+        let mut locked = Vec::new();
         let mut parts = vec![works];
         while let Some(mut works) = parts.pop() {
             if works.is_empty() {
@@ -126,15 +150,17 @@ impl Lane {
                         parts.push(works);
                     } else if let StoreError::Content(_) = error {
                         self.refuse(&works, &error).await?;
+                    } else if let StoreError::Locked(_) = error {
+                        self.parts.metrics.retried(RetryKind::Database);
+                        locked.append(&mut works);
                     } else {
-                        let at = if matches!(error, StoreError::Locked(_)) { 0 } else { parts.len() };
-                        parts.insert(at, works);
+                        parts.push(works);
                         self.pause(&error).await?;
                     }
                 }
             }
         }
-        Ok(())
+        Ok(locked)
     }
 
     async fn try_batch(&mut self, works: &mut [Work]) -> Result<Report, StoreError> {
@@ -201,7 +227,7 @@ impl Lane {
         let kind = if let StoreError::Again(_) = error { RetryKind::Conflict } else { RetryKind::Database };
         self.parts.metrics.retried(kind);
         let delay = if let StoreError::Again(_) = error { Duration::ZERO } else { self.retry.next_delay() };
-        if !matches!(error, StoreError::Again(_) | StoreError::Locked(_)) {
+        if !matches!(error, StoreError::Again(_)) {
             let words = error.in_full();
             tracing::warn!(kind = error.kind(), error = words, "the batch did not go through, trying again");
             self.parts.readiness.set(Condition::Database, Err(words));
@@ -270,13 +296,28 @@ impl Lane {
             return self.bury_alone(&work, RefusalCode::CrashedWorker, reason).await;
         }
         let queue = delivery.queue.clone();
-        let result = self.run_batch(vec![Work::new(delivery)]).await;
+        let result = self.run_until_done(Work::new(delivery)).await;
         // It has its outcome, or this process lived to see it fail: either way nobody died of it.
         if let Err(error) = self.forget(&queue, &hash).await {
             self.session = None;
             tracing::warn!(error = error.in_full(), "an attempt stays noted until this process ends in order");
         }
         result
+    }
+
+    /// Runs one message by itself, however long another session holds it up.
+    async fn run_until_done(&mut self, work: Work) -> Result<(), Stopping> {
+        let mut locked = self.run_batch(vec![work]).await?;
+        while !locked.is_empty() {
+            let mut stop = self.parts.stop.clone();
+            tokio::select! {
+                biased;
+                _ = stop.wait_for(|stop| *stop) => return Err(Stopping),
+                () = tokio::time::sleep(LOCKED_PAUSE) => {}
+            }
+            locked = self.run_batch(locked).await?;
+        }
+        Ok(())
     }
 
     async fn note(&mut self, delivery: &Delivery, hash: &[u8]) -> Result<i64, StoreError> {

@@ -12,6 +12,7 @@ mod any_order;
 mod check_verb;
 mod conflicts;
 mod crashes;
+mod database_trouble;
 mod docker_files;
 mod envelopes;
 mod fences;
