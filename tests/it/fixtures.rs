@@ -185,6 +185,11 @@ impl BillingMessage {
         self.changed(|event| event["data"][field] = value)
     }
 
+    /// Happening at that time.
+    pub(crate) fn at(self, time: &str) -> Self {
+        self.changed(|event| event["time"] = time.into())
+    }
+
     /// By that customer.
     pub(crate) fn by(self, customer: &str) -> Self {
         self.with("customer_id", customer)

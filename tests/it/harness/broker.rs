@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use futures::future::join_all;
 use lapin::options::{
-    BasicPublishOptions, ConfirmSelectOptions, ExchangeDeclareOptions, QueueBindOptions, QueueDeclareOptions,
-    QueueDeleteOptions, QueuePurgeOptions,
+    BasicPublishOptions, ConfirmSelectOptions, ExchangeDeclareOptions, ExchangeDeleteOptions, QueueBindOptions,
+    QueueDeclareOptions, QueueDeleteOptions, QueuePurgeOptions,
 };
 use lapin::types::{AMQPValue, FieldTable};
 use lapin::{Channel, Confirmation, Connection, ConnectionProperties, ExchangeKind};
@@ -183,6 +183,21 @@ impl Broker {
         let deleted =
             async |channel: &Channel| channel.queue_delete(name.as_str().into(), QueueDeleteOptions::default()).await;
         self.on_channel(deleted).await.unwrap();
+    }
+
+    pub(crate) async fn declare_exchange(&self, exchange: &str, kind: ExchangeKind) {
+        let name = self.name(exchange);
+        let durable = ExchangeDeclareOptions { durable: true, ..ExchangeDeclareOptions::default() };
+        let declared = async |channel: &Channel| {
+            channel.exchange_declare(name.as_str().into(), kind, durable, FieldTable::default()).await
+        };
+        self.on_channel(declared).await.unwrap();
+    }
+
+    pub(crate) async fn delete_exchange(&self, exchange: &str) {
+        let name = self.name(exchange);
+        let options = ExchangeDeleteOptions::default();
+        self.on_channel(async |channel| channel.exchange_delete(name.as_str().into(), options).await).await.unwrap();
     }
 
     /// A connection and a channel of one's own.

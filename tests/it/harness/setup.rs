@@ -17,7 +17,7 @@ pub(crate) struct Setup {
     services: Option<Arc<Services>>,
     environment: Vec<(String, String)>,
     no_events_queue: bool,
-    rules: Option<&'static str>,
+    rules: Option<String>,
 }
 
 impl Setup {
@@ -34,8 +34,8 @@ impl Setup {
     }
 
     /// By the rules in another file, from the project's folder.
-    pub(crate) fn with_rules(mut self, file: &'static str) -> Self {
-        self.rules = Some(file);
+    pub(crate) fn with_rules(mut self, file: &str) -> Self {
+        self.rules = Some(file.to_owned());
         self
     }
 
@@ -54,7 +54,7 @@ impl Setup {
         if !self.no_events_queue {
             broker.bind_events(EVENTS_QUEUE, None).await;
         }
-        TestWorker::new(place, broker, self.environment, self.rules.unwrap_or(SAMPLE_RULES))
+        TestWorker::new(place, broker, self.environment, self.rules.unwrap_or_else(|| SAMPLE_RULES.to_owned()))
     }
 
     /// The same, and one worker that is ready.

@@ -22,7 +22,7 @@ const DRAIN: Duration = Duration::from_secs(25);
 pub(crate) struct TestWorker {
     processes: Vec<WorkerProcess>,
     started: usize,
-    rules: &'static str,
+    rules: String,
     pub(crate) environment: Vec<(String, String)>,
     pub(crate) broker: Arc<Broker>,
     pub(super) events: Mutex<Events>,
@@ -35,18 +35,13 @@ impl TestWorker {
         Setup::default().start().await
     }
 
-    pub(super) fn new(
-        place: Place,
-        broker: Arc<Broker>,
-        environment: Vec<(String, String)>,
-        rules: &'static str,
-    ) -> Self {
+    pub(super) fn new(place: Place, broker: Arc<Broker>, environment: Vec<(String, String)>, rules: String) -> Self {
         Self { processes: Vec::new(), started: 0, environment, rules, broker, events: Mutex::default(), place }
     }
 
     /// Starts one more process and waits for nothing.
     pub(crate) fn start_process(&mut self) {
-        let mut command = self.place.command(&["run", "--rules", self.rules]);
+        let mut command = self.place.command(&["run", "--rules", &self.rules]);
         command.envs(self.environment.iter().map(|(name, value)| (name, value)));
         let log = self.place.log(self.started);
         self.started += 1;

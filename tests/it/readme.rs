@@ -1,0 +1,139 @@
+//! What the README tells people to type works, and what it lists is all there is.
+
+use std::collections::BTreeSet;
+use std::path::Path;
+use std::process::Command;
+
+use crate::harness::{Place, Setup, TestWorker};
+
+/// Verbs that a test runs in another way, or elsewhere.
+const NOT_RUN_HERE: [&str; 2] = ["run", "demo"];
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_commands_of_the_readme_do_what_it_says() {
+    let readme = read("README.md");
+    let folder = tempfile::tempdir().unwrap();
+    let rules = folder.path().join("rules.toml");
+    let own_rule = fenced(&readme, "toml").into_iter().find(|block| block.contains("[[rules]]")).unwrap();
+    std::fs::write(&rules, format!("{}\n{own_rule}", read("config/rules.toml"))).unwrap();
+    let starter = folder.path().join("starter.json");
+    std::fs::write(&starter, heredoc(&readme)).unwrap();
+
+    let worker = Setup::default().with_rules(rules.to_str().unwrap()).start().await;
+    let mut verbs = BTreeSet::new();
+    for command in commands(&readme) {
+        let mut words: Vec<String> = command.split_whitespace().skip(1).map(str::to_owned).collect();
+        if NOT_RUN_HERE.contains(&words[0].as_str()) {
+            continue;
+        }
+        for word in words.iter_mut().filter(|word| *word == "/tmp/starter.json") {
+            starter.to_str().unwrap().clone_into(word);
+        }
+        let words: Vec<&str> = words.iter().map(String::as_str).collect();
+        let ended = worker.place.credits(&words).await;
+        let said = String::from_utf8_lossy(&ended.stderr);
+        assert!(ended.status.success(), "`{command}` of the README: {}: {said}", ended.status);
+        verbs.insert(words[0].to_owned());
+        if words[0] == "publish" {
+            worker.broker.count_a_delivery();
+            worker.wait_until_settled().await;
+        }
+    }
+    for verb in ["check", "migrate", "publish", "balance", "grants", "ledger", "explain"] {
+        assert!(verbs.contains(verb), "the README shows no `credits {verb}`: {verbs:?}");
+    }
+    worker.assert_grants("cus_ada", &[("1000", "1000")]).await;
+    // 500 credits for 12.00 EUR, says the README.
+    worker.assert_grants("cus_fay", &[("500", "500")]).await;
+}
+
+#[tokio::test]
+async fn the_readmes_metrics_are_those_that_are_served() {
+    let mut worker = TestWorker::start().await;
+    let (_, served) = worker.process().get("/metrics").await.unwrap();
+    let served: BTreeSet<String> = served
+        .lines()
+        .filter_map(|line| line.strip_prefix("# TYPE ")?.split_once(' '))
+        .map(|(name, kind)| if kind == "counter" { format!("{name}_total") } else { name.to_owned() })
+        .collect();
+    let table = section(&read("README.md"), "## Health and metrics");
+    let rows = table.lines().filter_map(|line| line.strip_prefix("| ")?.split(" | ").next());
+    let names = rows.flat_map(|cell| cell.split('`')).filter(|word| word.starts_with("credits_"));
+    let told: BTreeSet<String> = names.map(|name| name.split('{').next().unwrap().to_owned()).collect();
+    assert_eq!(told, served, "left: the README, right: /metrics");
+}
+
+#[test]
+fn the_readmes_verbs_are_those_of_the_program() {
+    let help = Command::new(env!("CARGO_BIN_EXE_credits")).arg("--help").output().unwrap();
+    let help = String::from_utf8(help.stdout).unwrap();
+    let commands = help.split("Commands:\n").nth(1).unwrap().split("\n\n").next().unwrap();
+    let known: BTreeSet<&str> = commands
+        .lines()
+        .filter(|line| line.starts_with("  ") && !line.starts_with("   "))
+        .filter_map(|line| line.split_whitespace().next())
+        .filter(|verb| *verb != "help")
+        .collect();
+    let table = section(&read("README.md"), "## Verbs");
+    let told: BTreeSet<&str> =
+        table.lines().filter_map(|line| line.strip_prefix("| `credits ")?.split(['`', ' ']).next()).collect();
+    assert_eq!(told, known, "left: the README, right: credits --help");
+}
+
+#[tokio::test]
+async fn the_broken_file_of_the_readme_is_refused_in_its_words() {
+    let readme = read("README.md");
+    let console = fenced(&readme, "console").into_iter().find(|block| block.starts_with("$ credits check")).unwrap();
+    let (command, answer) = console.split_once('\n').unwrap();
+    let words: Vec<&str> = command.trim_start_matches("$ credits ").split_whitespace().collect();
+    let place = Place::new(crate::harness::Services::shared().into()).await;
+    let ended = place.credits(&words).await;
+    assert_eq!(String::from_utf8_lossy(&ended.stderr).trim(), answer.trim());
+    assert_eq!(ended.status.code(), Some(78));
+}
+
+fn read(name: &str) -> String {
+    std::fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join(name)).unwrap()
+}
+
+/// The text below a heading, up to the next of its kind.
+fn section(readme: &str, heading: &str) -> String {
+    let below = readme.split(&format!("\n{heading}\n")).nth(1).unwrap_or_else(|| panic!("no {heading}"));
+    below.split("\n## ").next().unwrap().to_owned()
+}
+
+/// The blocks of a language, without the indentation of a list.
+fn fenced(readme: &str, language: &str) -> Vec<String> {
+    let mut blocks: Vec<String> = Vec::new();
+    let mut open: Option<(usize, String)> = None;
+    for line in readme.lines() {
+        let bare = line.trim_start();
+        match &mut open {
+            None if bare == format!("```{language}") => open = Some((line.len() - bare.len(), String::new())),
+            None => {}
+            Some((_, block)) if bare == "```" => {
+                blocks.push(std::mem::take(block));
+                open = None;
+            }
+            Some((indent, block)) => {
+                block.push_str(line.get(*indent..).unwrap_or_default());
+                block.push('\n');
+            }
+        }
+    }
+    blocks
+}
+
+/// The lines of shell blocks that call the program.
+fn commands(readme: &str) -> Vec<String> {
+    let lines: Vec<String> =
+        fenced(readme, "sh").iter().flat_map(|block| block.lines().map(str::to_owned).collect::<Vec<_>>()).collect();
+    let calls = lines.iter().filter(|line| line.starts_with("credits "));
+    calls.map(|line| line.split('#').next().unwrap().trim().to_owned()).collect()
+}
+
+/// The file that the README has people write.
+fn heredoc(readme: &str) -> String {
+    let block = fenced(readme, "sh").into_iter().find(|block| block.starts_with("cat > /tmp/starter.json")).unwrap();
+    block.split_once("<<'EOF'\n").unwrap().1.split("\nEOF\n").next().unwrap().to_owned()
+}
