@@ -259,13 +259,13 @@ pub fn wanted<'a>(facts: &Facts, decided: &'a [Decision], made: impl Fn(&Gift) -
 
 fn want<'a>(facts: &Facts, gift: &'a Gift, survivor: &GrantingFact) -> Wanted<'a> {
     let whole = gift.terms.amount;
-    let sold = |price| facts.lines().is_some_and(|lines| lines.0.contains_key(price));
-    if !gift.terms.price_id.as_ref().is_none_or(sold) {
-        return Wanted { gift, target: whole, standing: Standing::NotSold, words: "not sold in this purchase".into() };
-    }
     if *survivor != gift.origin.fact {
         let words = format!("duplicate of purchase {}", survivor.id());
         return Wanted { gift, target: whole, standing: Standing::Surplus(survivor.clone()), words };
+    }
+    let sold = |price| facts.lines().is_some_and(|lines| lines.0.contains_key(price));
+    if !gift.terms.price_id.as_ref().is_none_or(sold) {
+        return Wanted { gift, target: whole, standing: Standing::NotSold, words: "not sold in this purchase".into() };
     }
     if !is_due(facts, &gift.origin) {
         return Wanted { gift, target: whole, standing: Standing::NotPaid, words: "not paid in full".into() };

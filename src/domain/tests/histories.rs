@@ -81,6 +81,7 @@ fn walk<'m>(
         assert_ne!(record.outcome, Outcome::DeadLettered, "{}: {message:?}", record.reason);
         if keys.insert(&message.key) {
             taken.push(*message);
+            world.one_grant_a_line();
             check(world, &taken);
         } else {
             assert_eq!((record.outcome, changes), (Outcome::Duplicate, Changes::default()));

@@ -41,3 +41,14 @@ fn rules_round_once_and_toward_zero() {
     assert_eq!(credits(AmountRule::PerCurrencyUnit(number("2.5")), 1, "0.99", 1).unwrap(), "2.4");
     assert_eq!(credits(AmountRule::Fixed(number("7")), 5, "1.00", 0).unwrap(), "7");
 }
+
+#[test]
+fn only_plain_decimals_below_1e15_are_amounts() {
+    for good in ["0", "49", "49.00", "007", "999999999999999", "0.000000001", "1.0000000000000000"] {
+        assert!(parse_plain(good).is_ok(), "{good}");
+    }
+    for bad in ["", ".5", "5.", "+1", "-1", "1e3", "1_000", " 1", "1 ", "NaN", "1,5", "٣", "1000000000000000", "1.2.3"]
+    {
+        assert!(parse_plain(bad).is_err(), "{bad}");
+    }
+}

@@ -230,6 +230,16 @@ fn of_two_granted_purchases_shown_to_be_one_the_first_fact_survives() {
 }
 
 #[test]
+fn a_surplus_grant_that_was_refunded_before_is_surplus_all_the_same() {
+    let second = payment_succeeded().named("pi_2");
+    let mut world = World::under(packs());
+    world.take_all([Message::from(payment_succeeded()), (&second).into()]);
+    world.take(partial_refund_of(&second).of("49.00", "USD"));
+    assert_eq!(world.story(purchase_linked().payments(&["pi_1", "pi_2"])), ["revoke 500: -500"]);
+    assert_eq!(world.grants().filter(|grant| grant.surplus).count(), 1);
+}
+
+#[test]
 fn an_invoices_grant_survives_a_payments() {
     let mut world = World::under(on_issue());
     world.take_all([Message::from(payment_succeeded()), invoice_issued().into()]);

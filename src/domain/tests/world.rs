@@ -1,6 +1,6 @@
 //! Books with a clock that a test moves, and what a test reads from them.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use rust_decimal::Decimal;
 use uuid::Uuid;
@@ -14,6 +14,7 @@ use crate::domain::ids::{GrantId, InboxId};
 use crate::domain::ledger::{Entry, EntryType};
 use crate::domain::message::{Message, Timestamp};
 use crate::domain::outcome::Outcome;
+use crate::domain::purchase::gifts;
 use crate::domain::rules::{Category, Rules};
 
 /// What has to be the same in every order: whose, credit type, price and rule, amount, remaining, category, priority,
@@ -132,6 +133,20 @@ impl World {
     pub(super) fn balance(&self, customer: &str, credit_type: &str) -> String {
         let balance = self.balances().get(&(customer.to_owned(), credit_type.to_owned())).copied();
         balance.unwrap_or_default().to_string()
+    }
+
+    /// Fails if a purchase has two grants for one price that are not surplus.
+    pub(super) fn one_grant_a_line(&self) {
+        for purchase in self.books.purchases.values() {
+            let mut lines = BTreeSet::new();
+            for gift in gifts(&purchase.decided) {
+                let terms = &gift.terms;
+                let grant = self.grants().find(|grant| grant.terms.grant_id == terms.grant_id);
+                if grant.is_some_and(|grant| !grant.surplus) {
+                    assert!(lines.insert((&terms.price_id, &terms.credit_type)), "two grants for one line: {terms:?}");
+                }
+            }
+        }
     }
 
     pub(super) fn open(&self) -> Vec<Open> {
