@@ -145,6 +145,20 @@ async fn passwords_are_never_shown() {
     }
 }
 
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_worker_whose_broker_is_away_never_says_that_it_is_ready() {
+    for _ in 0..5 {
+        let mut worker = Setup::default().without_events_queue().with("AMQP_URL", NOBODY_THERE.1).prepare().await;
+        worker.start_process();
+        until("it says why it is not ready", LIMIT, async || match worker.process().get("/readyz").await? {
+            (503, body) if body.contains("refused") => Ok(()),
+            (503, body) => Err(body),
+            other => panic!("without a broker: {other:?}"),
+        })
+        .await;
+    }
+}
+
 /// With no service to be had.
 fn absent() -> Setup {
     Setup::default().without_events_queue().with("DATABASE_URL", NOBODY_THERE.0).with("AMQP_URL", NOBODY_THERE.1)

@@ -25,10 +25,11 @@ pub(crate) const EVENTS_QUEUE: &str = "test-events";
 
 /// Messages on their way without a confirm.
 const IN_FLIGHT: usize = 500;
-/// For one window of confirms; a broker that is away is told by an error long before.
-const CONFIRM_LIMIT: Duration = Duration::from_secs(30);
+/// For one confirm. A broker that is away shows by an error long before; one that is only slow must not get anything
+/// twice, since tests count.
+const CONFIRM_LIMIT: Duration = Duration::from_secs(100);
 /// For a broker that is restarted meanwhile.
-const AWAY_LIMIT: Duration = Duration::from_mins(2);
+const AWAY_LIMIT: Duration = Duration::from_mins(4);
 
 /// A connection that comes back by itself, and a record of what was published.
 pub(crate) struct Broker {
@@ -83,11 +84,17 @@ impl Broker {
     async fn publish_window<'m>(&self, messages: &[&'m BillingMessage]) -> Result<Vec<&'m BillingMessage>, String> {
         let mut link = self.linked().await?;
         let (_, channel) = link.as_ref().expect("it is linked");
-        let sending = messages.iter().map(|message| self.publish_one(channel, message));
-        let sent = timeout(CONFIRM_LIMIT, join_all(sending)).await.map_err(|_| "no confirms in time")?;
-        let unsure = messages.iter().zip(&sent).filter(|(_, sent)| sent.is_err()).map(|(message, _)| *message);
-        let unsure: Vec<&BillingMessage> = unsure.collect();
+        let sending = messages.iter().map(|message| timeout(CONFIRM_LIMIT, self.publish_one(channel, message)));
+        let sent = join_all(sending).await;
+        let mut unsure = Vec::new();
+        for (message, sent) in messages.iter().zip(&sent) {
+            if !matches!(sent, Ok(Ok(()))) {
+                unsure.push(*message);
+            }
+        }
         if !unsure.is_empty() {
+            let first = sent.iter().find(|sent| !matches!(sent, Ok(Ok(()))));
+            println!("{} of {} messages have no confirm, the first: {first:?}", unsure.len(), messages.len());
             *link = None;
         }
         Ok(unsure)

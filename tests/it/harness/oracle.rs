@@ -36,9 +36,10 @@ const BROKEN: [(&str, &str); 7] = [
          where balance <> sum or sequence <> last",
     ),
     (
-        "a pool's balance is what remains of its grants",
+        "a pool's balance is what remains of its active grants",
         "select customer_id from pools left join (
-             select customer_id, credit_type, sum(remaining) as left_over from grants group by 1, 2
+             select customer_id, credit_type, sum(remaining) as left_over from grants join accounts using (customer_id)
+             where effective_at <= settled_to and (expires_at is null or expires_at > settled_to) group by 1, 2
          ) as held using (customer_id, credit_type)
          where balance <> coalesce(left_over, 0)",
     ),

@@ -18,7 +18,7 @@ use credits::wire::{Raw, decode};
 use sqlx::Row;
 use uuid::Uuid;
 
-use self::story::story;
+use self::story::{Temper, story};
 use crate::fixtures::BillingMessage;
 use crate::harness::{LIMIT, Random, Setup, TestWorker, until};
 
@@ -31,7 +31,9 @@ async fn random_purchases_come_to_the_same_in_the_database_and_in_the_core() {
     let mut random = Random::new(Random::seed_from("CREDITS_TEST_WORLD_SEED"));
     let rules = RulesFile::read(&Path::new(env!("CARGO_MANIFEST_DIR")).join(RULES)).unwrap().rules;
     let mut worker = Setup::default().with_rules(RULES).start().await;
-    let stories: Vec<Vec<BillingMessage>> = (0..WORLDS).map(|world| story(&mut random, world, STEPS)).collect();
+    let tempers = [Temper::Quarrelsome, Temper::Agreeable].into_iter().cycle();
+    let stories: Vec<Vec<BillingMessage>> =
+        tempers.take(WORLDS).enumerate().map(|(world, temper)| story(&mut random, temper, world, STEPS)).collect();
 
     // All worlds side by side, one message of each at a time: so each is told in its order.
     for step in 0..STEPS {
@@ -72,6 +74,36 @@ async fn random_purchases_come_to_the_same_in_the_database_and_in_the_core() {
     worker.stop_in_order().await;
 }
 
+/// In worlds without contradictions neither order nor batches nor lanes nor processes make a difference: all messages
+/// at once on all queues end in the open grants and balances of the core, which takes them one by one.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn random_purchases_all_at_once_end_in_the_same_open_grants_and_balances() {
+    let mut random = Random::new(Random::seed_from("CREDITS_TEST_CROWD_SEED"));
+    let rules = RulesFile::read(&Path::new(env!("CARGO_MANIFEST_DIR")).join(RULES)).unwrap().rules;
+    let mut worker = Setup::default().with_rules(RULES).start().await;
+    worker.start_second().await;
+    let stories: Vec<Vec<BillingMessage>> =
+        (0..WORLDS).map(|world| story(&mut random, Temper::Agreeable, world, STEPS)).collect();
+    let mut crowd: Vec<BillingMessage> = stories.iter().flatten().cloned().collect();
+    random.shuffle(&mut crowd);
+    worker.publish_all(&crowd).await;
+    worker.wait_until_settled().await;
+
+    let mut wanted = World::default();
+    for story in &stories {
+        wanted.add(story, &rules);
+    }
+    let found = worker.world().await;
+    assert!(wanted.refused.is_empty(), "agreeable worlds: {:?}", wanted.refused);
+    compare("refused", &found.refused, &wanted.refused, &stories);
+    compare("open grants", &found.open_grants(), &wanted.open_grants(), &stories);
+    compare("balances", &found.balances(), &wanted.balances(), &stories);
+    worker.assert_events_are_the_ledger().await;
+    worker.assert_the_books_balance().await;
+    worker.assert_the_chain_holds().await;
+    worker.stop_in_order().await;
+}
+
 /// Everything that can be seen, as text, under keys that begin with what names the world.
 #[derive(Default)]
 struct World {
@@ -88,6 +120,27 @@ struct World {
 }
 
 impl World {
+    /// By customer: what is open, whichever fact it was granted for.
+    fn open_grants(&self) -> BTreeMap<String, Vec<String>> {
+        let mut open: BTreeMap<String, Vec<String>> = BTreeMap::new();
+        for said in self.grants.values() {
+            let [amount, remaining, _, _, _, customer, rule, _] = said.as_slice() else { panic!("{said:?}") };
+            if remaining != "0" {
+                open.entry(customer.clone()).or_default().push(format!("{rule}: {remaining} of {amount}"));
+            }
+        }
+        for grants in open.values_mut() {
+            grants.sort();
+        }
+        open
+    }
+
+    /// By pool, where there is any.
+    fn balances(&self) -> BTreeMap<String, Vec<String>> {
+        let balance = |(pool, said): (&String, &Vec<String>)| (pool.clone(), said[..1].to_vec());
+        self.pools.iter().map(balance).filter(|(_, said)| said[0] != "0").collect()
+    }
+
     /// What the core makes of a story in memory.
     fn add(&mut self, story: &[BillingMessage], rules: &Rules) {
         let mut books = Books::new(rules, Utc::now());

@@ -6,9 +6,16 @@ use serde_json::{Value, json};
 use crate::fixtures::{BillingMessage, message};
 use crate::harness::Random;
 
+/// Whether all messages of a world can be true together.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Temper {
+    Agreeable,
+    Quarrelsome,
+}
+
 /// The messages of one world, in the order in which they are sent. Ids of different worlds have nothing in common.
-pub(super) fn story(random: &mut Random, world: usize, steps: usize) -> Vec<BillingMessage> {
-    let mut teller = Teller { world, lines: sold(random), sent: Vec::new() };
+pub(super) fn story(random: &mut Random, temper: Temper, world: usize, steps: usize) -> Vec<BillingMessage> {
+    let mut teller = Teller { world, temper, lines: sold(random), sent: Vec::new() };
     while teller.sent.len() < steps {
         let next = teller.next(random);
         teller.sent.push(next);
@@ -18,6 +25,7 @@ pub(super) fn story(random: &mut Random, world: usize, steps: usize) -> Vec<Bill
 
 struct Teller {
     world: usize,
+    temper: Temper,
     /// What most messages of this world say was sold.
     lines: Value,
     sent: Vec<BillingMessage>,
@@ -37,24 +45,24 @@ impl Teller {
 
     fn payment(&self, random: &mut Random) -> BillingMessage {
         let number = random.below(3);
-        let amount = if one_in(random, 12) { "55.55" } else { ["40.00", "50.00", "60.00"][number] };
+        let amount = if self.quarrels(random, 12) { "55.55" } else { ["40.00", "50.00", "60.00"][number] };
         let mut data = json!({
             "payment_id": self.id("pi", number), "customer_id": self.customer(random), "amount": amount,
-            "currency": currency(random),
+            "currency": self.currency(random),
         });
         self.add_lines(random, &mut data);
         if one_in(random, 2) {
-            data["invoice_id"] = self.id("in", random.below(2)).into();
+            data["invoice_id"] = self.invoice_id(random).into();
         }
         self.add_aliases(random, &mut data);
         self.tell("payment-succeeded", &data)
     }
 
     fn invoice(&self, random: &mut Random) -> BillingMessage {
-        let number = random.below(2);
+        let total = ["100.00", "0.00"][usize::from(self.quarrels(random, 12))];
         let mut data = json!({
-            "invoice_id": self.id("in", number), "customer_id": self.customer(random),
-            "total": (["100.00", "0.00"][usize::from(one_in(random, 12))]), "currency": currency(random), "lines": [],
+            "invoice_id": self.invoice_id(random), "customer_id": self.customer(random),
+            "total": total, "currency": self.currency(random), "lines": [],
         });
         self.add_lines(random, &mut data);
         if one_in(random, 3) {
@@ -69,11 +77,12 @@ impl Teller {
         let status = ["pending", "succeeded", "succeeded", "succeeded", "failed", "canceled"][random.below(6)];
         let mut data = json!({
             "refund_id": self.id("re", number), "amount": (["10.00", "13.37", "25.00", "90.00"][number]),
-            "currency": currency(random), "status": status,
+            "currency": self.currency(random), "status": status,
         });
         match random.below(5) {
+            0..3 if self.temper == Temper::Agreeable => data["payment_id"] = self.id("pi", number % 3).into(),
             0..3 => data["payment_id"] = self.id("pi", random.below(3)).into(),
-            3 => data["invoice_id"] = self.id("in", random.below(2)).into(),
+            3 => data["invoice_id"] = self.invoice_id(random).into(),
             _ => data["aliases"] = json!([self.id("cs", random.below(2))]),
         }
         if number == 2 {
@@ -87,7 +96,7 @@ impl Teller {
         let data = match random.below(3) {
             0 => json!({ "payment_ids": payments, "invoice_id": self.id("in", 0) }),
             1 => json!({ "payment_ids": [payments[0]], "aliases": [self.id("cs", random.below(2))] }),
-            _ => json!({ "invoice_id": self.id("in", random.below(2)), "aliases": [self.id("cs", 0)] }),
+            _ => json!({ "invoice_id": self.invoice_id(random), "aliases": [self.id("cs", 0)] }),
         };
         self.tell("purchase-linked", &data)
     }
@@ -106,13 +115,15 @@ impl Teller {
             return self.payment(random);
         }
         let before = self.sent[random.below(self.sent.len())].clone();
-        if one_in(random, 6) { before.with("customer_id", self.id("cus", 7)) } else { before }
+        if self.quarrels(random, 6) { before.with("customer_id", self.id("cus", 7)) } else { before }
     }
 
     fn add_lines(&self, random: &mut Random, data: &mut Value) {
         match random.below(16) {
             0..10 => data["lines"] = self.lines.clone(),
-            10 => data["lines"] = json!([{ "price_id": "pack", "quantity": 9, "amount": "9.00" }]),
+            10 if self.temper == Temper::Quarrelsome => {
+                data["lines"] = json!([{ "price_id": "pack", "quantity": 9, "amount": "9.00" }])
+            }
             _ => {}
         }
     }
@@ -124,7 +135,20 @@ impl Teller {
     }
 
     fn customer(&self, random: &mut Random) -> String {
-        self.id("cus", usize::from(one_in(random, 12)))
+        self.id("cus", usize::from(self.quarrels(random, 12)))
+    }
+
+    fn invoice_id(&self, random: &mut Random) -> String {
+        self.id("in", usize::from(self.quarrels(random, 2)))
+    }
+
+    fn currency(&self, random: &mut Random) -> &'static str {
+        if self.quarrels(random, 30) { "EUR" } else { "USD" }
+    }
+
+    /// Once in so many times, in a world that is like that.
+    fn quarrels(&self, random: &mut Random, count: usize) -> bool {
+        one_in(random, count) && self.temper == Temper::Quarrelsome
     }
 
     fn id(&self, kind: &str, number: usize) -> String {
@@ -147,10 +171,6 @@ fn sold(random: &mut Random) -> Value {
         json!({ "price_id": price, "quantity": at + 1, "amount": amount })
     };
     prices[..count].iter().enumerate().map(line).collect()
-}
-
-fn currency(random: &mut Random) -> &'static str {
-    if one_in(random, 30) { "EUR" } else { "USD" }
 }
 
 fn one_in(random: &mut Random, count: usize) -> bool {
