@@ -335,11 +335,13 @@ impl Worker {
 
 fn look_at_broker(health: &Health, metrics: &Metrics, readiness: &Readiness, publishes: bool) {
     let view = health.view();
-    metrics.broker_connected(Side::Consuming, view.consuming);
+    // At the very start no lane has announced itself yet, and none of none is missing.
+    let consuming = view.consuming && view.sessions > 0;
+    metrics.broker_connected(Side::Consuming, consuming);
     metrics.broker_connected(Side::Publishing, view.publishing);
     metrics.publishers_blocked(view.blocked);
     let why = || view.last_error.clone().unwrap_or_else(|| "connecting".into());
-    readiness.set(Condition::Consuming, if view.consuming { Ok(()) } else { Err(why()) });
+    readiness.set(Condition::Consuming, if consuming { Ok(()) } else { Err(why()) });
     // A standby publishes nothing and has no connection for it: only a broker that blocks publishers is news.
     let blocked = publishes && view.blocked;
     let publishing = if blocked { Err("the broker blocks publishers".into()) } else { Ok(()) };
