@@ -36,6 +36,9 @@ const CHUNK: usize = 500;
 const RETRY_FIRST: Duration = Duration::from_millis(100);
 const RETRY_MAX: Duration = Duration::from_secs(4);
 
+/// How long verdicts on events behind a refused one are waited for.
+const RUN_OUT: Duration = Duration::from_secs(2);
+
 /// What the relay works with.
 #[derive(Clone)]
 pub struct Relay {
@@ -86,6 +89,22 @@ struct Window {
     confirmed: i64,
     /// Whether the ledger may hold entries behind `sent` that nobody hands over.
     behind: bool,
+}
+
+impl Window {
+    /// Goes back to the confirmed prefix, after all verdicts on what was sent beyond it. `false` if some did not come
+    /// in time: their places among the messages in flight are not free again.
+    async fn run_out(&mut self) -> bool {
+        let open = std::mem::take(&mut self.open);
+        self.sent = self.confirmed;
+        self.behind = true;
+        let all = async {
+            for (_, verdict) in open {
+                verdict.await;
+            }
+        };
+        tokio::time::timeout(RUN_OUT, all).await.is_ok()
+    }
 }
 
 impl Relay {
@@ -141,16 +160,13 @@ impl Relay {
             match self.turn(&mut session, &mut publisher, &mut window).await {
                 Ok(()) if self.said.is_none() => retry.reset(),
                 Ok(()) => {}
-                // The broker is there and says no: the same connection will do, from the first refusal on.
+                // The broker is there and says no: from the first refusal on, behind all that is still under way.
                 Err(RelayError::Refused { position, why }) => {
                     self.refused(position, &why);
-                    window = Window {
-                        open: VecDeque::new(),
-                        sent: window.confirmed,
-                        confirmed: window.confirmed,
-                        behind: true,
-                    };
                     session.move_cursor(window.confirmed).await?;
+                    if !window.run_out().await {
+                        publisher = Publisher::connect(&self.broker, &self.health).await?;
+                    }
                     tokio::time::sleep(retry.next_delay()).await;
                 }
                 Err(other) => return Err(other),

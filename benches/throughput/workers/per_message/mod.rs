@@ -40,12 +40,8 @@ pub(super) async fn run(amqp_url: &str, database_url: &str) -> Result<()> {
     let names = Subject::PerMessage.names();
     let (consuming, publishing) = (connect(amqp_url).await?, connect(amqp_url).await?);
     let connections = u32::from(AT_ONCE);
-    let pool = PgPoolOptions::new()
-        .max_connections(connections)
-        .min_connections(connections)
-        .test_before_acquire(false)
-        .connect(database_url)
-        .await?;
+    let pool =
+        PgPoolOptions::new().max_connections(connections).min_connections(connections).connect(database_url).await?;
     let worker = Worker { pool, publisher: Publisher::open(&publishing, &names.events_exchange, EVENT_KEY).await? };
 
     let channel = consuming.create_channel().await?;
