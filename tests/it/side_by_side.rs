@@ -1,8 +1,11 @@
 //! Several lanes and processes on the same purchases and customers: nothing is seen half, nothing is lost.
 
+use std::sync::Arc;
+use std::time::Duration;
+
 use crate::fixtures::{BillingMessage, partial_refund_of, payment_succeeded};
 use crate::generator::load;
-use crate::harness::{Random, TestWorker};
+use crate::harness::{LIMIT, Random, TestWorker, until};
 
 const PAIRS: usize = 1000;
 
@@ -50,6 +53,36 @@ async fn two_processes_on_one_hot_customer_come_to_exact_totals() {
     let load = load(Random::seed_from("CREDITS_TEST_HOT_SEED"), 3000, 1);
     worker.publish_all(&load.messages).await;
     worker.assert_all_promises(&load.expected).await;
+}
+
+/// The frozen process keeps its locks, its lock on publishing and its deliveries until database and broker give up on
+/// it: after 30 s of silence in a transaction, after 15 s without a word of the relay, after two heartbeats.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn when_the_publishing_process_is_frozen_the_other_takes_over_and_the_thawed_one_does_no_harm() {
+    let mut worker = TestWorker::start().await;
+    worker.start_second().await;
+    let load = load(Random::seed_from("CREDITS_TEST_FREEZE_SEED"), 3000, 100);
+    let broker = Arc::clone(&worker.broker);
+    tokio::join!(broker.publish_all(&load.messages), freeze_the_publisher(&mut worker));
+    worker.settled_within(Duration::from_mins(2)).await;
+    for process in worker.processes() {
+        process.thaw();
+    }
+    worker.assert_all_promises(&load.expected).await;
+}
+
+async fn freeze_the_publisher(worker: &mut TestWorker) {
+    until("some messages are handled", LIMIT, async || match worker.handled().await? {
+        handled if handled > 500 => Ok(()),
+        handled => Err(format!("{handled}")),
+    })
+    .await;
+    for process in worker.processes() {
+        if process.metric("credits_relay_published_total").await.unwrap() > 0.0 {
+            return process.freeze();
+        }
+    }
+    panic!("neither process publishes");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

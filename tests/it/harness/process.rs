@@ -91,8 +91,22 @@ impl WorkerProcess {
 
     /// SIGTERM.
     pub(crate) fn ask_to_stop(&self) {
-        let asked = Command::new("sh").args(["-c", &format!("kill -TERM {}", self.id())]).status().unwrap();
-        assert!(asked.success(), "SIGTERM could not be sent");
+        self.signal("TERM");
+    }
+
+    /// SIGSTOP: it keeps its sockets and does nothing.
+    pub(crate) fn freeze(&self) {
+        self.signal("STOP");
+    }
+
+    /// SIGCONT.
+    pub(crate) fn thaw(&self) {
+        self.signal("CONT");
+    }
+
+    fn signal(&self, name: &str) {
+        let sent = Command::new("sh").args(["-c", &format!("kill -{name} {}", self.id())]).status().unwrap();
+        assert!(sent.success(), "SIG{name} could not be sent");
     }
 
     /// Waits for its end: how it ended, and after how long.

@@ -60,6 +60,11 @@ impl TestWorker {
         self.processes.last_mut().expect("a process was started")
     }
 
+    /// The processes, the oldest first.
+    pub(crate) fn processes(&mut self) -> &mut [WorkerProcess] {
+        &mut self.processes
+    }
+
     /// Waits until every process is ready.
     pub(crate) async fn ready(&mut self, limit: Duration) {
         for process in &mut self.processes {
