@@ -23,7 +23,7 @@ use crate::store::verify::Finding;
 use crate::telemetry::{self, Metrics};
 
 /// How long a round, or the publishing of all events, may take.
-const LIMIT: Duration = Duration::from_secs(60);
+const LIMIT: Duration = Duration::from_mins(1);
 /// How often the demo looks whether a round is over.
 const LOOK: Duration = Duration::from_millis(50);
 

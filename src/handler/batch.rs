@@ -63,7 +63,8 @@ pub async fn attempt(
     if !more.is_empty() {
         return Ok(Attempt::More(more));
     }
-    let taken: Vec<Taken<'_>> = works.iter().zip(&records).filter_map(|(work, record)| taken(work, record)).collect();
+    let taken: Vec<Taken<'_>> =
+        works.iter().zip(&records).filter_map(|(work, record)| taken(work, record.as_ref())).collect();
     let written = batch.write(&books, &taken, author).await?;
     bury(batch, works, &records, &books).await?;
     crash::point("in-transaction");
@@ -81,11 +82,11 @@ fn take(books: &mut Books<'_>, work: &Work) -> Option<Record> {
     Some(books.take(work.inbox_id, decoded.message.clone()))
 }
 
-fn taken<'a>(work: &'a Work, record: &'a Option<Record>) -> Option<Taken<'a>> {
+fn taken<'a>(work: &'a Work, record: Option<&'a Record>) -> Option<Taken<'a>> {
     let decoded = work.decoded.as_ref().ok()?;
     Some(Taken {
         claim: Claim { inbox_id: work.inbox_id, message: &decoded.message },
-        record: record.as_ref()?,
+        record: record?,
         structured: decoded.structured,
         queue: &work.delivery.queue,
         properties: &work.properties,
@@ -125,8 +126,8 @@ async fn load<'r>(
     wanted.customers.extend(kept.values().filter_map(|kept| kept.statement.customer().cloned()));
     let claimed = batch.lock_identities(&identities).await?;
     let granted = rows.iter().flat_map(|row| row.grants.iter().copied());
-    let named: Vec<Uuid> = granted.chain(wanted.grants.iter().map(|grant| grant.0)).collect();
-    let (clock, accounts) = accounts(batch, &wanted.customers, &named).await?;
+    let grants: Vec<Uuid> = granted.chain(wanted.grants.iter().map(|grant| grant.0)).collect();
+    let (clock, accounts) = accounts(batch, &wanted.customers, &grants).await?;
     let mut books = Books::new(rules, clock);
     books.keys = keys;
     books.accounts = accounts;

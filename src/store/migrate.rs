@@ -66,7 +66,7 @@ async fn make_role(session: &mut Session, role: &str) -> Result<(), MigrationErr
         let make = format!("create role {role} nologin");
         match session.connection.execute(sqlx::AssertSqlSafe(make.clone())).await {
             Ok(_) => {}
-            Err(error) => match error.as_database_error().and_then(|db| db.code()).as_deref() {
+            Err(error) => match error.as_database_error().and_then(sqlx::error::DatabaseError::code).as_deref() {
                 // Somebody else made it at the same moment.
                 Some("42710" | "23505") => {}
                 Some("42501") => return Err(MigrationError::NoRole(format!("{make};\ngrant {role} to CURRENT_USER;"))),
@@ -89,7 +89,9 @@ async fn take_part(session: &mut Session, role: &str) -> Result<(), MigrationErr
     let join = format!("grant {} to current_user", quoted(role));
     match session.connection.execute(sqlx::AssertSqlSafe(join.clone())).await {
         Ok(_) => Ok(()),
-        Err(error) if error.as_database_error().and_then(|db| db.code()).as_deref() == Some("42501") => {
+        Err(error)
+            if error.as_database_error().and_then(sqlx::error::DatabaseError::code).as_deref() == Some("42501") =>
+        {
             Err(MigrationError::NoRole(format!("{join};")))
         }
         Err(error) => Err(StoreError::from(error).into()),

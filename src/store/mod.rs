@@ -3,6 +3,8 @@
 //! Statements are few per batch, constant in text and checked at compile time; arrays go in, rows come out. Named
 //! constraints become typed answers here. What an error means for the caller is in [`StoreError`] alone.
 
+#![allow(clippy::missing_errors_doc, reason = "every method here gives a StoreError, which says what it means")]
+
 /// Builds a [`rows::GrantRow`] from a checked query's record of all its columns.
 macro_rules! grant_row {
     ($row:expr) => {{

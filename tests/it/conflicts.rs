@@ -49,7 +49,7 @@ fn pair(number: usize) -> Pair {
     let checkout = format!("cs_{number}");
     let second = payment_succeeded().by(first.customer()).with("aliases", json!([checkout]));
     let refund = partial_refund_of(&first, "4.90").by(first.customer()).with("aliases", json!([checkout]));
-    let payments = if number % 2 == 0 { [first, second] } else { [second, first] };
+    let payments = if number.is_multiple_of(2) { [first, second] } else { [second, first] };
     Pair { payments, refund }
 }
 

@@ -30,7 +30,7 @@ async fn end_sessions(worker: &TestWorker) {
     let mut ended = 0;
     until("enough sessions were ended", LIMIT, async || {
         ended += worker.number(end_one).await?;
-        if ended >= ENDED as i64 { Ok(()) } else { Err(format!("{ended} of {ENDED}")) }
+        if ended >= i64::try_from(ENDED).unwrap() { Ok(()) } else { Err(format!("{ended} of {ENDED}")) }
     })
     .await;
 }

@@ -122,7 +122,7 @@ impl Teller {
         match random.below(16) {
             0..10 => data["lines"] = self.lines.clone(),
             10 if self.temper == Temper::Quarrelsome => {
-                data["lines"] = json!([{ "price_id": "pack", "quantity": 9, "amount": "9.00" }])
+                data["lines"] = json!([{ "price_id": "pack", "quantity": 9, "amount": "9.00" }]);
             }
             _ => {}
         }
