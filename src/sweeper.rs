@@ -75,7 +75,7 @@ impl Sweeper {
         if due.is_empty() {
             return Ok(false);
         }
-        let entries = settle(session, &due, &self.rules, self.process_start).await?;
+        let entries = settle(session, &due, &self.rules, self.handover.author(self.process_start)).await?;
         self.metrics.swept(entries.len() as u64);
         self.handover.give(entries);
         Ok(true)
@@ -87,7 +87,7 @@ async fn settle(
     session: &mut Session,
     due: &BTreeSet<CustomerId>,
     rules: &Rules,
-    author: Uuid,
+    author: Option<Uuid>,
 ) -> Result<Vec<Handed>, StoreError> {
     let mut batch = session.begin().await?;
     let (clock, accounts) = batch.lock_accounts(due, &[]).await?;

@@ -53,7 +53,7 @@ pub async fn attempt(
     works: &[Work],
     rules: &Rules,
     extra: &BTreeSet<Name>,
-    author: Uuid,
+    author: Option<Uuid>,
 ) -> Result<Attempt, StoreError> {
     let claims: Vec<Claim<'_>> = works.iter().filter_map(claim).collect();
     let keys = if claims.is_empty() { HashMap::new() } else { batch.claim(&claims).await? };

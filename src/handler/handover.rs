@@ -8,6 +8,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use tokio::sync::Notify;
+use uuid::Uuid;
 
 use crate::domain::ledger::{LedgerEntry, ShownTerms};
 
@@ -39,6 +40,12 @@ impl Handover {
             }
         }
         self.bell.notify_one();
+    }
+
+    /// In whose name a commit has to call the relays of other processes: nobody's while the relay is this one's. Should
+    /// it move to another process meanwhile, that one begins by reading the ledger.
+    pub fn author(&self, process_start: Uuid) -> Option<Uuid> {
+        (!self.wanted.load(Ordering::Relaxed)).then_some(process_start)
     }
 
     /// Wakes the relay: another process has written entries, which have to be read.

@@ -185,7 +185,8 @@ impl Lane {
             None => self.parts.database.connect().await?,
         };
         let session = self.session.insert(session);
-        let (rules, author) = (Arc::clone(&self.parts.rules), self.parts.process_start);
+        let rules = Arc::clone(&self.parts.rules);
+        let author = self.parts.handover.author(self.parts.process_start);
         // After an error during COMMIT the rows may be there: under new ids they are told apart from this try's.
         works.iter_mut().for_each(Work::renew);
         let mut extra = BTreeSet::new();

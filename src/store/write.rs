@@ -63,11 +63,16 @@ impl Batch<'_> {
     }
 
     /// Writes what `books` changed and what became of the messages. The commit calls every relay, and tells it that
-    /// the entries are `author`'s.
+    /// the entries are `author`'s; without an author it calls nobody.
     ///
     /// # Errors
     /// [`StoreError`]; the transaction is then of no more use.
-    pub async fn write(&mut self, books: &Books<'_>, taken: &[Taken<'_>], author: Uuid) -> Result<Written, StoreError> {
+    pub async fn write(
+        &mut self,
+        books: &Books<'_>,
+        taken: &[Taken<'_>],
+        author: Option<Uuid>,
+    ) -> Result<Written, StoreError> {
         self.write_keys(books, taken).await?;
         self.write_grants(books).await?;
         self.write_new(books, taken).await?;
@@ -161,7 +166,7 @@ impl Batch<'_> {
         &mut self,
         books: &Books<'_>,
         taken: &[Taken<'_>],
-        author: Uuid,
+        author: Option<Uuid>,
     ) -> Result<Written, StoreError> {
         let entries = &books.changes.entries;
         let head = if entries.is_empty() { Head::default() } else { self.lock_head().await? };
@@ -182,7 +187,7 @@ impl Batch<'_> {
             &told.codes as _,
             &told.reasons as _,
             &told.positions,
-            author.to_string(),
+            author.map(|author| author.to_string()),
         )
         .fetch_optional(&mut *self.tx)
         .await?;

@@ -1,5 +1,5 @@
 -- Under the lock of the head: entries, the head itself, what became of the messages, and a call to the relay that is
--- heard at the commit. Without entries ($1) the head stays as it is.
+-- heard at the commit, in the name of $12 if there is one. Without entries ($1) the head stays as it is.
 with entries as (
     insert into ledger select * from unnest($5::ledger[])
 ),
@@ -12,4 +12,4 @@ told as (
     select i, o, c, r, p::bigint[], $6 from unnest($7::uuid[], $8::text[], $9::text[], $10::text[], $11::text[])
         as new (i, o, c, r, p)
 )
-select pg_notify('credits_ledger', $12)::text as "called!" where $1
+select pg_notify('credits_ledger', $12::text)::text as "called!" where $1 and $12::text is not null

@@ -118,7 +118,7 @@ impl TestDatabase {
         let mut session = self.session().await;
         loop {
             let mut batch = session.begin().await.unwrap();
-            match attempt(&mut batch, &works, &self.rules, &extra, Uuid::nil()).await.unwrap() {
+            match attempt(&mut batch, &works, &self.rules, &extra, None).await.unwrap() {
                 Attempt::Written(report) => {
                     batch.commit().await.unwrap();
                     return report.outcomes;
