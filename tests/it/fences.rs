@@ -114,8 +114,9 @@ impl Source {
             let names = group.split('}').next().unwrap_or_default();
             rooms.extend(names.split(',').filter_map(|name| words(name).next()).map(str::to_owned));
         }
-        if !self.path.ends_with("mod.rs") && self.code.contains("super::super::") {
-            rooms.insert("super::super".to_owned());
+        // From `room/file.rs` that is the root as well.
+        if self.path.components().count() == 2 && !self.path.ends_with("mod.rs") {
+            rooms.extend(self.heads("super::super::"));
         }
         rooms
     }
