@@ -22,7 +22,7 @@ pub(crate) async fn until<T>(what: &str, limit: Duration, mut look: impl AsyncFn
     loop {
         let begun = Instant::now();
         poll.tick().await;
-        match timeout(limit - used, look()).await {
+        match timeout(limit.saturating_sub(used), look()).await {
             Ok(Ok(value)) => return value,
             Ok(Err(instead)) => seen = instead,
             Err(_) => {}
