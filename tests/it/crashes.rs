@@ -69,13 +69,13 @@ async fn twenty_crashes_in_a_row_with_full_hands_refuse_no_good_message() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_death_at_any_step_of_a_batch_has_one_effect() {
-    for point in ["received", "in-transaction", "committed"] {
+async fn a_death_at_any_step_has_one_effect() {
+    for point in ["received", "in-transaction", "committed", "published", "confirmed"] {
         die_at(point).await;
     }
 }
 
-/// The first process dies at that point; another one finishes.
+/// The first process dies at that point, on the way in or on the way out; another one finishes.
 async fn die_at(point: &str) {
     let load = load(Random::seed_from("CREDITS_TEST_POINT_SEED"), 200, 20);
     let mut worker = Setup::default().with("CREDITS_TEST_CRASH_AT", point).prepare().await;
