@@ -4,6 +4,7 @@
 //! them ends in an index and in an event.
 
 use std::fmt;
+use std::sync::Arc;
 
 use uuid::Uuid;
 
@@ -24,7 +25,7 @@ pub enum InvalidId {
     Control,
 }
 
-fn checked(text: &str) -> Result<Box<str>, InvalidId> {
+fn checked(text: &str) -> Result<Arc<str>, InvalidId> {
     match text {
         "" => Err(InvalidId::Empty),
         long if long.len() > MAX_ID_BYTES => Err(InvalidId::TooLong(long.len())),
@@ -37,7 +38,7 @@ macro_rules! id {
     ($(#[$doc:meta])* $name:ident) => {
         $(#[$doc])*
         #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
-        pub struct $name(Box<str>);
+        pub struct $name(Arc<str>);
 
         impl $name {
             /// Takes 1 to [`MAX_ID_BYTES`] bytes of text without control characters.
@@ -187,7 +188,7 @@ pub const MAX_REASON_CHARS: usize = 200;
 
 /// Words for people, at most [`MAX_REASON_CHARS`] Unicode scalar values.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct Reason(Box<str>);
+pub struct Reason(Arc<str>);
 
 impl Reason {
     /// Takes a text that is short enough; `None` beyond the limit.

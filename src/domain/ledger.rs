@@ -4,6 +4,7 @@
 //! [`LedgerEntry`]s that never change. `wire` turns each into one event.
 
 use std::fmt;
+use std::sync::Arc;
 
 use rust_decimal::Decimal;
 use uuid::Uuid;
@@ -101,7 +102,7 @@ pub struct Cause {
     /// Its id there.
     pub id: MessageId,
     /// Its type, such as `payment-succeeded`.
-    pub kind: Box<str>,
+    pub kind: Arc<str>,
 }
 
 /// What a grant is, from its first entry on; never edited.

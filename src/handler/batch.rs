@@ -10,9 +10,9 @@ use uuid::Uuid;
 use super::crash;
 use super::handover::Handed;
 use super::intake::Work;
-use crate::domain::books::{Books, Changes, Needs, Purchase, Record, TakenKey, needs};
+use crate::domain::books::{Books, Changes, Purchase, Record, TakenKey, needs};
 use crate::domain::facts::Kept;
-use crate::domain::ids::{CustomerId, InboxId, PurchaseId};
+use crate::domain::ids::{CustomerId, GrantId, Identity, InboxId, PurchaseId, RuleName};
 use crate::domain::ledger::{LedgerEntry, Terms};
 use crate::domain::message::{Content, MessageKey, Name, Timestamp};
 use crate::domain::outcome::{Outcome, RefusalCode};
@@ -56,8 +56,12 @@ pub async fn attempt(
     author: Option<Uuid>,
 ) -> Result<Attempt, StoreError> {
     let claims: Vec<Claim<'_>> = works.iter().filter_map(claim).collect();
-    let keys = if claims.is_empty() { HashMap::new() } else { batch.claim(&claims).await? };
-    let mut books = load(batch, &claims, keys, rules, extra).await?;
+    let mut wanted = Wanted::of(&claims, &HashMap::new(), rules, extra);
+    let keys = wanted.claim(batch, &claims).await?;
+    if !keys.is_empty() {
+        wanted = Wanted::of(&claims, &keys, rules, extra);
+    }
+    let mut books = load(batch, wanted, keys, rules).await?;
     let records: Vec<Option<Record>> = works.iter().map(|work| take(&mut books, work)).collect();
     let more: BTreeSet<Name> = batch.unlocked(&books).into_iter().cloned().collect();
     if !more.is_empty() {
@@ -94,40 +98,79 @@ fn taken<'a>(work: &'a Work, record: Option<&'a Record>) -> Option<Taken<'a>> {
     })
 }
 
+/// What the messages of a batch need.
+struct Wanted {
+    /// Names, each with the purchase that it belongs to if it is new.
+    names: BTreeMap<Name, Option<PurchaseId>>,
+    identities: BTreeMap<(RuleName, Identity), CustomerId>,
+    customers: BTreeSet<CustomerId>,
+    grants: BTreeSet<GrantId>,
+}
+
+impl Wanted {
+    /// What those of `claims` need whose key is not `taken`.
+    fn of(
+        claims: &[Claim<'_>],
+        taken: &HashMap<MessageKey, TakenKey>,
+        rules: &Rules,
+        extra: &BTreeSet<Name>,
+    ) -> Self {
+        let mut wanted = Self {
+            names: extra.iter().map(|name| (name.clone(), None)).collect(),
+            identities: BTreeMap::new(),
+            customers: BTreeSet::new(),
+            grants: BTreeSet::new(),
+        };
+        for claim in claims.iter().filter(|claim| !taken.contains_key(&claim.message.key)) {
+            let needs = needs(claim.message, rules);
+            for name in needs.names {
+                wanted.names.entry(name).or_insert(Some(PurchaseId(claim.inbox_id.0)));
+            }
+            for identity in needs.identities {
+                if let Content::Signup(signup) = &claim.message.content {
+                    wanted.identities.entry(identity).or_insert_with(|| signup.customer_id.clone());
+                }
+            }
+            wanted.customers.extend(needs.customers);
+            wanted.grants.extend(needs.grants);
+        }
+        wanted
+    }
+
+    /// Claims the keys, and in the same trip what the lock order lets follow.
+    async fn claim(
+        &self,
+        batch: &mut Batch<'_>,
+        claims: &[Claim<'_>],
+    ) -> Result<HashMap<MessageKey, TakenKey>, StoreError> {
+        if claims.is_empty() {
+            return Ok(HashMap::new());
+        }
+        // Identities come before accounts.
+        let none = BTreeSet::new();
+        let customers = if self.identities.is_empty() { &self.customers } else { &none };
+        batch.claim(claims, &self.names, customers).await
+    }
+}
+
 /// Locks and loads what the messages need.
 async fn load<'r>(
     batch: &mut Batch<'_>,
-    claims: &[Claim<'_>],
+    wanted: Wanted,
     keys: HashMap<MessageKey, TakenKey>,
     rules: &'r Rules,
-    extra: &BTreeSet<Name>,
 ) -> Result<Books<'r>, StoreError> {
-    let mut names: BTreeMap<Name, Option<PurchaseId>> = extra.iter().map(|name| (name.clone(), None)).collect();
-    let mut wanted = Needs::default();
-    let mut identities = BTreeMap::new();
-    for claim in claims.iter().filter(|claim| !keys.contains_key(&claim.message.key)) {
-        let needs = needs(claim.message, rules);
-        for name in needs.names {
-            names.entry(name).or_insert(Some(PurchaseId(claim.inbox_id.0)));
-        }
-        for identity in needs.identities {
-            if let Content::Signup(signup) = &claim.message.content {
-                identities.entry(identity).or_insert_with(|| signup.customer_id.clone());
-            }
-        }
-        wanted.customers.extend(needs.customers);
-        wanted.grants.extend(needs.grants);
-    }
+    let Wanted { names, identities, mut customers, grants } = wanted;
     let known = batch.lock_names(&names).await?;
     let rows = batch.lock_purchases(&known.values().copied().collect()).await?;
     let mut kept = kept(batch, &rows).await?;
     let ids: Vec<PurchaseId> = rows.iter().map(|row| row.id).collect();
     let decisions = batch.decisions(&ids).await?;
-    wanted.customers.extend(kept.values().filter_map(|kept| kept.statement.customer().cloned()));
+    customers.extend(kept.values().filter_map(|kept| kept.statement.customer().cloned()));
     let claimed = batch.lock_identities(&identities).await?;
     let granted = rows.iter().flat_map(|row| row.grants.iter().copied());
-    let grants: Vec<Uuid> = granted.chain(wanted.grants.iter().map(|grant| grant.0)).collect();
-    let (clock, accounts) = accounts(batch, &wanted.customers, &grants).await?;
+    let grants: Vec<Uuid> = granted.chain(grants.iter().map(|grant| grant.0)).collect();
+    let (clock, accounts) = accounts(batch, &customers, &grants).await?;
     let mut books = Books::new(rules, clock);
     books.keys = keys;
     books.accounts = accounts;

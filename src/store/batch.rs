@@ -31,6 +31,17 @@ pub struct Batch<'s> {
     pub(super) settled: HashMap<CustomerId, Timestamp>,
     /// What has a row already: the rest is inserted.
     pub(super) stored: Stored,
+    /// What was made together with the message keys.
+    pub(super) early: Early,
+}
+
+/// What [`Batch::claim`] made besides the keys, so that it need not be tried again.
+#[derive(Debug, Default)]
+pub(super) struct Early {
+    /// Names were made; whether all of them were new.
+    pub(super) names: Option<bool>,
+    /// Accounts were made: for how many customers, whether all of them were new, and the clock.
+    pub(super) accounts: Option<(usize, bool, Timestamp)>,
 }
 
 /// What was loaded, and so has a row.
@@ -92,7 +103,7 @@ impl Session {
     /// [`StoreError`], as everything here.
     pub async fn begin(&mut self) -> Result<Batch<'_>, StoreError> {
         let tx = self.connection.begin().await?;
-        Ok(Batch { tx, guessed: HashMap::new(), settled: HashMap::new(), stored: Stored::default() })
+        Ok(Batch { tx, guessed: HashMap::new(), settled: HashMap::new(), stored: Stored::default(), early: Early::default() })
     }
 }
 
@@ -114,7 +125,16 @@ impl Batch<'_> {
     }
 
     /// Claims the keys of `claims`, and gives those that others took before.
-    pub async fn claim(&mut self, claims: &[Claim<'_>]) -> Result<HashMap<MessageKey, TakenKey>, StoreError> {
+    ///
+    /// If all keys are new, the same trip makes `names` as [`Batch::lock_names`] does, and if these are all new too,
+    /// the accounts of `customers` as [`Batch::lock_accounts`] does: both know what is done already. So the common
+    /// case, messages about things that nobody mentioned before, is locked in one trip.
+    pub async fn claim(
+        &mut self,
+        claims: &[Claim<'_>],
+        names: &BTreeMap<Name, Option<PurchaseId>>,
+        customers: &BTreeSet<CustomerId>,
+    ) -> Result<HashMap<MessageKey, TakenKey>, StoreError> {
         let mut mine: BTreeMap<&MessageKey, &Claim<'_>> = BTreeMap::new();
         for claim in claims {
             mine.entry(&claim.message.key).or_insert(claim);
@@ -123,22 +143,25 @@ impl Batch<'_> {
         let sources: Vec<&str> = mine.keys().map(|key| key.source.as_str()).collect();
         let inbox: Vec<Uuid> = mine.values().map(|claim| claim.inbox_id.0).collect();
         let prints: Vec<&[u8]> = mine.values().map(|claim| claim.message.fingerprint.0.as_slice()).collect();
-        let new = sqlx::query!(
-            "insert into message_keys (source, message_id, inbox_id, fingerprint, fingerprint_version)
-             select source, message_id, inbox_id, fingerprint, $5
-             from unnest($1::text[], $2::text[], $3::uuid[], $4::bytea[])
-                  as new (source, message_id, inbox_id, fingerprint)
-             on conflict do nothing",
+        let (kinds, values, guesses) = name_columns(names);
+        let customer_ids: Vec<&str> = customers.iter().map(CustomerId::as_str).collect();
+        let made = sqlx::query_file!(
+            "src/store/sql/claim.sql",
             &sources as _,
             &ids as _,
             &inbox,
             &prints as _,
             FINGERPRINT_VERSION,
+            &kinds as _,
+            &values as _,
+            &guesses as _,
+            &customer_ids as _,
         )
-        .execute(&mut *self.tx)
-        .await?
-        .rows_affected();
-        if new == mine.len() as u64 {
+        .fetch_one(&mut *self.tx)
+        .await?;
+        if made.keys {
+            self.early.names = Some(made.names);
+            self.early.accounts = made.names.then_some((customers.len(), made.accounts, made.now));
             return Ok(HashMap::new());
         }
         let keys: Vec<&MessageKey> = mine.keys().copied().collect();
@@ -181,22 +204,24 @@ impl Batch<'_> {
         if names.is_empty() {
             return Ok(HashMap::new());
         }
-        let kinds: Vec<&str> = names.keys().map(Name::kind).collect();
-        let values: Vec<&str> = names.keys().map(Name::value).collect();
-        let guesses: Vec<Option<Uuid>> = names.values().map(|guess| guess.map(|id| id.0)).collect();
-        let made = sqlx::query!(
-            "insert into names (kind, value, purchase_id)
-             select kind, value, purchase_id from unnest($1::text[], $2::text[], $3::uuid[])
-                 as new (kind, value, purchase_id)
-             on conflict do nothing",
-            &kinds as _,
-            &values as _,
-            &guesses as _,
-        )
-        .execute(&mut *self.tx)
-        .await?
-        .rows_affected();
-        if made == names.len() as u64 {
+        let (kinds, values, guesses) = name_columns(names);
+        let all_new = if let Some(all_new) = self.early.names {
+            all_new
+        } else {
+            let made = sqlx::query!(
+                "insert into names (kind, value, purchase_id)
+                 select kind, value, purchase_id from unnest($1::text[], $2::text[], $3::uuid[])
+                     as new (kind, value, purchase_id)
+                 on conflict do nothing",
+                &kinds as _,
+                &values as _,
+                &guesses as _,
+            )
+            .execute(&mut *self.tx)
+            .await?;
+            made.rows_affected() == names.len() as u64
+        };
+        if all_new {
             self.guessed = names.iter().filter_map(|(name, guess)| Some((name.clone(), (*guess)?))).collect();
             return Ok(HashMap::new());
         }
@@ -323,6 +348,12 @@ impl Batch<'_> {
             })
             .collect()
     }
+}
+
+fn name_columns(names: &BTreeMap<Name, Option<PurchaseId>>) -> (Vec<&str>, Vec<&str>, Vec<Option<Uuid>>) {
+    let kinds = names.keys().map(Name::kind).collect();
+    let values = names.keys().map(Name::value).collect();
+    (kinds, values, names.values().map(|guess| guess.map(|id| id.0)).collect())
 }
 
 fn name(kind: &str, value: &str) -> Result<Name, StoreError> {

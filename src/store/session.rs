@@ -74,6 +74,9 @@ impl Database {
                 ("enable_seqscan", "off".to_owned()),
                 // Small statements by the thousand: compiling one costs more than it ever saves.
                 ("jit", "off".to_owned()),
+                // Statements have constant text and take arrays: planning each anew for its arrays' lengths gives the
+                // same plan and costs more than running it for one message.
+                ("plan_cache_mode", "force_generic_plan".to_owned()),
             ])
             .disable_statement_logging())
     }

@@ -18,6 +18,9 @@ use crate::domain::message::{FINGERPRINT_VERSION, MessageKey, Name, Timestamp};
 use crate::domain::outcome::Outcome;
 use crate::domain::purchase::gifts;
 
+/// The most messages of a batch for which a trip counts more than how long the ledger's head is held.
+const SMALL: usize = 16;
+
 /// A message of the batch, what became of it, and how it came.
 #[derive(Debug, Clone, Copy)]
 pub struct Taken<'a> {
@@ -75,12 +78,12 @@ impl Batch<'_> {
     ) -> Result<Written, StoreError> {
         self.write_keys(books, taken).await?;
         self.write_grants(books).await?;
-        self.write_new(books, taken).await?;
         self.write_names(books).await?;
         self.write_purchases(books).await?;
         self.write_accounts(books).await?;
         self.write_decisions(books).await?;
-        self.write_ledger(books, taken, author).await
+        let head = self.write_new(books, taken).await?;
+        self.write_ledger(books, taken, head, author).await
     }
 
     /// Lets go the keys of refused messages and of released refunds. A key may have been taken by a later message of
@@ -121,7 +124,9 @@ impl Batch<'_> {
         Ok(())
     }
 
-    async fn write_new(&mut self, books: &Books<'_>, taken: &[Taken<'_>]) -> Result<(), StoreError> {
+    /// Writes what is new. For a small batch the same trip locks the ledger's head; a large one would keep the other
+    /// lanes from it for too long.
+    async fn write_new(&mut self, books: &Books<'_>, taken: &[Taken<'_>]) -> Result<Option<Head>, StoreError> {
         let kept: Vec<InboxRow<'_>> = taken.iter().filter(|taken| taken.is_kept()).map(InboxRow).collect();
         let new = |id: &&PurchaseId| !self.stored.purchases.contains(*id);
         let purchases = books.changes.purchases.iter().filter(new).filter_map(|id| books.purchases.get(id));
@@ -133,9 +138,10 @@ impl Batch<'_> {
         let grants: Vec<NewGrant<'_>> = grants.iter().map(NewGrant).collect();
         if kept.is_empty() && purchases.is_empty() && old_pools.is_empty() && new_pools.is_empty() && grants.is_empty()
         {
-            return Ok(());
+            return Ok(None);
         }
-        sqlx::query_file!(
+        let is_small = taken.len() <= SMALL && !books.changes.entries.is_empty();
+        let head = sqlx::query_file!(
             "src/store/sql/write_new.sql",
             &kept as _,
             &purchases as _,
@@ -148,10 +154,12 @@ impl Batch<'_> {
             &old_pools.iter().map(|pool| pool.2).collect::<Vec<_>>(),
             &old_pools.iter().map(|pool| pool.3).collect::<Vec<_>>(),
             &grants as _,
+            is_small,
         )
-        .execute(&mut *self.tx)
-        .await?;
-        Ok(())
+        .fetch_optional(&mut *self.tx)
+        .await
+        .map_err(all_wait)?;
+        Ok(head.map(|row| Head::new(row.position, row.hash, row.recorded_at, row.now)))
     }
 
     /// The changed grants that have no row yet.
@@ -166,10 +174,15 @@ impl Batch<'_> {
         &mut self,
         books: &Books<'_>,
         taken: &[Taken<'_>],
+        head: Option<Head>,
         author: Option<Uuid>,
     ) -> Result<Written, StoreError> {
         let entries = &books.changes.entries;
-        let head = if entries.is_empty() { Head::default() } else { self.lock_head().await? };
+        let head = match head {
+            Some(head) => head,
+            None if entries.is_empty() => Head::default(),
+            None => self.lock_head().await?,
+        };
         let rows = chained(entries, &head);
         let last = rows.last();
         let told = told(books, taken, head.position);
@@ -201,12 +214,16 @@ impl Batch<'_> {
         )
         .fetch_one(&mut *self.tx)
         .await
-        .map_err(|error| match StoreError::from(error) {
-            // Everybody waits for the head: that says nothing about this batch's messages.
-            StoreError::Locked(error) => StoreError::Busy(error),
-            other => other,
-        })?;
-        Ok(Head { position: row.position, hash: row.hash, recorded_at: row.recorded_at.max(row.now) })
+        .map_err(all_wait)?;
+        Ok(Head::new(row.position, row.hash, row.recorded_at, row.now))
+    }
+}
+
+/// Everybody waits for the head: that says nothing about this batch's messages.
+fn all_wait(error: sqlx::Error) -> StoreError {
+    match StoreError::from(error) {
+        StoreError::Locked(error) => StoreError::Busy(error),
+        other => other,
     }
 }
 
@@ -216,6 +233,12 @@ struct Head {
     position: i64,
     hash: Vec<u8>,
     recorded_at: Timestamp,
+}
+
+impl Head {
+    fn new(position: i64, hash: Vec<u8>, recorded_at: Timestamp, now: Timestamp) -> Self {
+        Self { position, hash, recorded_at: recorded_at.max(now) }
+    }
 }
 
 /// A changed grant, its purchase, and when settling has to look at it next.
