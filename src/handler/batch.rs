@@ -109,12 +109,7 @@ struct Wanted {
 
 impl Wanted {
     /// What those of `claims` need whose key is not `taken`.
-    fn of(
-        claims: &[Claim<'_>],
-        taken: &HashMap<MessageKey, TakenKey>,
-        rules: &Rules,
-        extra: &BTreeSet<Name>,
-    ) -> Self {
+    fn of(claims: &[Claim<'_>], taken: &HashMap<MessageKey, TakenKey>, rules: &Rules, extra: &BTreeSet<Name>) -> Self {
         let mut wanted = Self {
             names: extra.iter().map(|name| (name.clone(), None)).collect(),
             identities: BTreeMap::new(),

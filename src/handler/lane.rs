@@ -210,6 +210,9 @@ impl Lane {
     async fn done(&mut self, works: &[Work], report: Report) {
         if !report.entries.is_empty() {
             self.parts.handover.give(report.entries);
+            // The relay goes first: the broker writes an event and an acknowledgement to disk one after the other, and
+            // somebody waits for the event.
+            tokio::task::yield_now().await;
         }
         for (work, (outcome, code)) in works.iter().zip(&report.outcomes) {
             let kind = work.decoded.as_ref().ok().map(|decoded| decoded.message.content.message_type());

@@ -103,7 +103,13 @@ impl Session {
     /// [`StoreError`], as everything here.
     pub async fn begin(&mut self) -> Result<Batch<'_>, StoreError> {
         let tx = self.connection.begin().await?;
-        Ok(Batch { tx, guessed: HashMap::new(), settled: HashMap::new(), stored: Stored::default(), early: Early::default() })
+        Ok(Batch {
+            tx,
+            guessed: HashMap::new(),
+            settled: HashMap::new(),
+            stored: Stored::default(),
+            early: Early::default(),
+        })
     }
 }
 
