@@ -47,8 +47,9 @@ async fn a_message_that_kills_every_process_is_dead_lettered_and_its_neighbours_
     for neighbour in &neighbours {
         worker.assert_balance(neighbour.customer(), "credits", "1000").await;
     }
+    // A neighbour that was committed and not acknowledged comes again, and may be noted at this moment.
+    worker.stop_with_empty_queues().await;
     assert_eq!(worker.number("select count(*) from attempts").await, Ok(0), "attempts that are left");
-    worker.stop_in_order().await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
