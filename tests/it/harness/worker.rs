@@ -142,6 +142,15 @@ impl TestWorker {
         assert!(took < DRAIN, "draining took {took:?}");
     }
 
+    /// Has the queues declared by a worker that ends before anything is published: what comes now is in one batch later.
+    pub(crate) async fn declare_queues(&mut self) {
+        let environment = std::mem::take(&mut self.environment);
+        self.start_process();
+        self.ready(LIMIT).await;
+        self.stop_in_order().await;
+        self.environment = environment;
+    }
+
     /// Publishes one message by its type's routing key.
     pub(crate) async fn publish(&self, message: &BillingMessage) {
         self.broker.publish_all(std::slice::from_ref(message)).await;
