@@ -38,6 +38,9 @@ const RETRY_MAX: Duration = Duration::from_secs(2);
 /// for the whole lock timeout, and most of a lane's time belongs to those that nobody holds up.
 const LOCKED_PAUSE: Duration = Duration::from_millis(200);
 const LOCKED_SHARE: u32 = 4;
+/// The longest wait for a lock in the parts of a batch that waited for one in vain. Each locked message of it would cost
+/// several waits otherwise, and new deliveries wait for them all.
+const HURRIED: Duration = Duration::from_millis(100);
 
 /// So many times a single message is tried against a row that rules it out. Another session may have written that row
 /// between two statements of this one: then the next try sees it. After that it stays there.
@@ -86,6 +89,8 @@ struct Stopping;
 /// Messages that are tried together.
 struct Part {
     works: Vec<Work>,
+    /// Whether they are what is left of a batch that waited for a lock in vain.
+    hurried: bool,
     /// How often a stored row ruled it out, while it was a single message.
     violations: u32,
 }
@@ -94,7 +99,7 @@ impl Part {
     /// Keeps the first half and gives the other one.
     fn split(&mut self) -> Self {
         let works = self.works.split_off(self.works.len() / 2);
-        Self { works, violations: 0 }
+        Self { works, hurried: self.hurried, violations: 0 }
     }
 }
 
@@ -152,12 +157,12 @@ impl Lane {
     /// another session holds up.
     async fn run_batch(&mut self, works: Vec<Work>) -> Result<Vec<Work>, Stopping> {
         let mut locked = Vec::new();
-        let mut parts = vec![Part { works, violations: 0 }];
+        let mut parts = vec![Part { works, hurried: false, violations: 0 }];
         while let Some(mut part) = parts.pop() {
             if part.works.is_empty() {
                 continue;
             }
-            let error = match self.try_batch(&mut part.works).await {
+            let error = match self.try_batch(&mut part).await {
                 Ok(report) => {
                     self.done(&part.works, report).await;
                     continue;
@@ -167,9 +172,11 @@ impl Lane {
             match error {
                 StoreError::Locked(_) | StoreError::Content(_) | StoreError::Violated(_) if part.works.len() > 1 => {
                     self.parts.metrics.retried(RetryKind::Bisection);
+                    let is_locked = matches!(error, StoreError::Locked(_));
+                    part.hurried |= is_locked;
                     let rest = part.split();
                     // A locked half goes to the bottom: the others go on meanwhile.
-                    let at = if matches!(error, StoreError::Locked(_)) { 0 } else { parts.len() };
+                    let at = if is_locked { 0 } else { parts.len() };
                     parts.insert(at, rest);
                     parts.push(part);
                 }
@@ -192,13 +199,13 @@ impl Lane {
         Ok(locked)
     }
 
-    async fn try_batch(&mut self, works: &mut [Work]) -> Result<Report, StoreError> {
+    async fn try_batch(&mut self, part: &mut Part) -> Result<Report, StoreError> {
         let started = Instant::now();
-        let report = self.commit_batch(works).await;
+        let report = self.commit_batch(part).await;
         match &report {
             Ok(_) => {
                 self.retry.reset();
-                self.parts.metrics.committed(works.len(), started.elapsed());
+                self.parts.metrics.committed(part.works.len(), started.elapsed());
                 self.parts.readiness.set(Condition::Database, Ok(()));
                 self.parts.metrics.database_connected(true);
             }
@@ -208,7 +215,8 @@ impl Lane {
         report
     }
 
-    async fn commit_batch(&mut self, works: &mut [Work]) -> Result<Report, StoreError> {
+    async fn commit_batch(&mut self, part: &mut Part) -> Result<Report, StoreError> {
+        let patience = part.hurried.then(|| HURRIED.min(self.parts.database.lock_timeout()));
         let session = match self.session.take() {
             Some(session) => session,
             None => self.parts.database.connect().await?,
@@ -217,11 +225,14 @@ impl Lane {
         let rules = Arc::clone(&self.parts.rules);
         let author = self.parts.handover.author(self.parts.process_start);
         // After an error during COMMIT the rows may be there: under new ids they are told apart from this try's.
-        works.iter_mut().for_each(Work::renew);
+        part.works.iter_mut().for_each(Work::renew);
         let mut extra = BTreeSet::new();
         loop {
             let mut batch = session.begin().await?;
-            match attempt(&mut batch, works, &rules, &extra, author).await? {
+            if let Some(limit) = patience {
+                batch.hurry(limit).await?;
+            }
+            match attempt(&mut batch, &part.works, &rules, &extra, author).await? {
                 Attempt::Written(report) => {
                     batch.commit().await?;
                     crash::point("committed");

@@ -31,6 +31,8 @@ pub struct Batch<'s> {
     pub(super) settled: HashMap<CustomerId, Timestamp>,
     /// What has a row already: the rest is inserted.
     pub(super) stored: Stored,
+    /// Whether it waits for locks more briefly than the session's setting says.
+    pub(super) hurried: bool,
 }
 
 /// What was loaded, and so has a row.
@@ -92,7 +94,7 @@ impl Session {
     /// [`StoreError`], as everything here.
     pub async fn begin(&mut self) -> Result<Batch<'_>, StoreError> {
         let tx = self.connection.begin().await?;
-        Ok(Batch { tx, guessed: HashMap::new(), settled: HashMap::new(), stored: Stored::default() })
+        Ok(Batch { tx, guessed: HashMap::new(), settled: HashMap::new(), stored: Stored::default(), hurried: false })
     }
 }
 

@@ -54,6 +54,12 @@ impl Database {
         &self.options.role
     }
 
+    /// The longest wait of its sessions for a lock.
+    #[must_use]
+    pub fn lock_timeout(&self) -> Duration {
+        self.options.lock_timeout
+    }
+
     fn connect_options(&self) -> Result<PgConnectOptions, StoreError> {
         let url = self.options.url.expose_secret();
         // The parser's error may quote the URL, which holds a password.

@@ -73,6 +73,7 @@ impl Batch<'_> {
         taken: &[Taken<'_>],
         author: Option<Uuid>,
     ) -> Result<Written, StoreError> {
+        self.take_time().await?;
         self.write_keys(books, taken).await?;
         self.write_grants(books).await?;
         self.write_new(books, taken).await?;

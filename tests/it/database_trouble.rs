@@ -60,6 +60,37 @@ async fn an_account_that_another_session_holds_keeps_nobody_else_waiting() {
     assert!(worker.dead_letters().await.is_empty(), "nothing is refused");
 }
 
+/// One wait for a lock is 3 s here. Found one by one with such waits, the held ones would take minutes.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn many_held_accounts_in_one_batch_cost_the_others_one_wait_for_a_lock_and_not_one_each() {
+    let setup = Setup::default().with("CREDITS_DATABASE_LOCK_TIMEOUT", "3s").with("CREDITS_WORKER_LANES", "1");
+    let mut worker = setup.start().await;
+    let held: Vec<BillingMessage> = (0..10).map(|_| payment_succeeded()).collect();
+    worker.publish_all(&held).await;
+    worker.wait_until_settled().await;
+    worker.stop_in_order().await;
+    let mut other_session = PgConnection::connect(&worker.place.database_url).await.unwrap();
+    other_session.execute("begin; select 1 from accounts for update").await.unwrap();
+    for payment in &held {
+        let others: Vec<BillingMessage> = (0..20).map(|_| payment_succeeded()).collect();
+        worker.publish(&payment_succeeded().by(payment.customer())).await;
+        worker.publish_all(&others).await;
+    }
+
+    worker.start_process();
+    until("the others are handled", Duration::from_secs(30), async || {
+        match worker.number("select count(*) from inbox").await? {
+            210 => Ok(()),
+            kept => Err(format!("{} of 200 others", kept - 10)),
+        }
+    })
+    .await;
+    other_session.execute("rollback").await.unwrap();
+    for payment in &held {
+        worker.assert_balance(payment.customer(), "credits", "2000").await;
+    }
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_message_that_a_stored_row_rules_out_is_a_dead_letter_and_its_neighbours_are_applied() {
     let mut worker = Setup::default().with("CREDITS_WORKER_LANES", "1").prepare().await;
