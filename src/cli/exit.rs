@@ -43,7 +43,8 @@ impl From<StoreError> for ExitError {
         let words = anyhow::anyhow!(error.in_full());
         match error {
             StoreError::Setup(_) | StoreError::Config(_) => Self::Config(words),
-            StoreError::Content(_) | StoreError::Corrupt(_) => Self::Failed(words),
+            StoreError::Content(_) | StoreError::Violated(_) | StoreError::Corrupt(_) => Self::Failed(words),
+            StoreError::Unreachable { .. } => Self::Unavailable(words),
             StoreError::Again(_) | StoreError::Lost(_) | StoreError::Locked(_) | StoreError::Busy(_) => {
                 Self::Unavailable(words.context("the database cannot be reached"))
             }

@@ -1,10 +1,11 @@
 //! A lane: one database session and its consumers, batch after batch.
 //!
-//! What an error means is in its variant. A lock that another session holds and a content that the database refuses
-//! bisect the batch; what is still locked then is set aside and tried again between later batches; a lost session is opened anew and the same batch run again, keyed, since after an error during
-//! COMMIT its outcome is unknown; a database in trouble is waited for while the deliveries are held. A delivery that
-//! was seen twice before is handled alone, one at a time in the whole process, so that a message that kills the
-//! process takes no neighbour with it.
+//! What an error means is in its variant. A lock that another session holds, a content that the database refuses and a
+//! stored row that rules a new one out bisect the batch. What is still locked then is set aside and tried again between
+//! later batches; what is still ruled out after a few tries is refused. A lost session is opened anew and the same batch
+//! run again, keyed, since after an error during COMMIT its outcome is unknown; a database in trouble is waited for
+//! while the deliveries are held. A delivery that was seen twice before is handled alone, one at a time in the whole
+//! process, so that a message that kills the process takes no neighbour with it.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -37,6 +38,13 @@ const RETRY_MAX: Duration = Duration::from_secs(2);
 /// for the whole lock timeout, and most of a lane's time belongs to those that nobody holds up.
 const LOCKED_PAUSE: Duration = Duration::from_millis(200);
 const LOCKED_SHARE: u32 = 4;
+/// The longest wait for a lock in the parts of a batch that waited for one in vain. Each locked message of it would cost
+/// several waits otherwise, and new deliveries wait for them all.
+const HURRIED: Duration = Duration::from_millis(100);
+
+/// So many times a single message is tried against a row that rules it out. Another session may have written that row
+/// between two statements of this one: then the next try sees it. After that it stays there.
+const VIOLATIONS: u32 = 3;
 
 /// What a lane works with.
 #[derive(Clone)]
@@ -77,6 +85,23 @@ pub struct Lane {
 /// The process is asked to stop, and what is in hand has no outcome: it will be delivered again.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 struct Stopping;
+
+/// Messages that are tried together.
+struct Part {
+    works: Vec<Work>,
+    /// Whether they are what is left of a batch that waited for a lock in vain.
+    hurried: bool,
+    /// How often a stored row ruled it out, while it was a single message.
+    violations: u32,
+}
+
+impl Part {
+    /// Keeps the first half and gives the other one.
+    fn split(&mut self) -> Self {
+        let works = self.works.split_off(self.works.len() / 2);
+        Self { works, hurried: self.hurried, violations: 0 }
+    }
+}
 
 impl Lane {
     /// A lane that reads from `consumers`.
@@ -132,44 +157,55 @@ impl Lane {
     /// another session holds up.
     async fn run_batch(&mut self, works: Vec<Work>) -> Result<Vec<Work>, Stopping> {
         let mut locked = Vec::new();
-        let mut parts = vec![works];
-        while let Some(mut works) = parts.pop() {
-            if works.is_empty() {
+        let mut parts = vec![Part { works, hurried: false, violations: 0 }];
+        while let Some(mut part) = parts.pop() {
+            if part.works.is_empty() {
                 continue;
             }
-            match self.try_batch(&mut works).await {
-                Ok(report) => self.done(&works, report).await,
-                Err(error) => {
-                    let splits = matches!(error, StoreError::Locked(_) | StoreError::Content(_));
-                    if splits && works.len() > 1 {
-                        self.parts.metrics.retried(RetryKind::Bisection);
-                        let rest = works.split_off(works.len() / 2);
-                        // A locked half goes to the bottom: the others go on meanwhile.
-                        let at = if matches!(error, StoreError::Locked(_)) { 0 } else { parts.len() };
-                        parts.insert(at, rest);
-                        parts.push(works);
-                    } else if let StoreError::Content(_) = error {
-                        self.refuse(&works, &error).await?;
-                    } else if let StoreError::Locked(_) = error {
-                        self.parts.metrics.retried(RetryKind::Database);
-                        locked.append(&mut works);
-                    } else {
-                        parts.push(works);
-                        self.pause(&error).await?;
-                    }
+            let error = match self.try_batch(&mut part).await {
+                Ok(report) => {
+                    self.done(&part.works, report).await;
+                    continue;
+                }
+                Err(error) => error,
+            };
+            match error {
+                StoreError::Locked(_) | StoreError::Content(_) | StoreError::Violated(_) if part.works.len() > 1 => {
+                    self.parts.metrics.retried(RetryKind::Bisection);
+                    let is_locked = matches!(error, StoreError::Locked(_));
+                    part.hurried |= is_locked;
+                    let rest = part.split();
+                    // A locked half goes to the bottom: the others go on meanwhile.
+                    let at = if is_locked { 0 } else { parts.len() };
+                    parts.insert(at, rest);
+                    parts.push(part);
+                }
+                StoreError::Locked(_) => {
+                    self.parts.metrics.retried(RetryKind::Database);
+                    locked.append(&mut part.works);
+                }
+                StoreError::Violated(_) if part.violations + 1 < VIOLATIONS => {
+                    part.violations += 1;
+                    parts.insert(0, part);
+                    self.pause(&error).await?;
+                }
+                StoreError::Content(_) | StoreError::Violated(_) => self.refuse(&part.works, &error).await?,
+                other => {
+                    parts.push(part);
+                    self.pause(&other).await?;
                 }
             }
         }
         Ok(locked)
     }
 
-    async fn try_batch(&mut self, works: &mut [Work]) -> Result<Report, StoreError> {
+    async fn try_batch(&mut self, part: &mut Part) -> Result<Report, StoreError> {
         let started = Instant::now();
-        let report = self.commit_batch(works).await;
+        let report = self.commit_batch(part).await;
         match &report {
             Ok(_) => {
                 self.retry.reset();
-                self.parts.metrics.committed(works.len(), started.elapsed());
+                self.parts.metrics.committed(part.works.len(), started.elapsed());
                 self.parts.readiness.set(Condition::Database, Ok(()));
                 self.parts.metrics.database_connected(true);
             }
@@ -179,7 +215,8 @@ impl Lane {
         report
     }
 
-    async fn commit_batch(&mut self, works: &mut [Work]) -> Result<Report, StoreError> {
+    async fn commit_batch(&mut self, part: &mut Part) -> Result<Report, StoreError> {
+        let patience = part.hurried.then(|| HURRIED.min(self.parts.database.lock_timeout()));
         let session = match self.session.take() {
             Some(session) => session,
             None => self.parts.database.connect().await?,
@@ -188,11 +225,14 @@ impl Lane {
         let rules = Arc::clone(&self.parts.rules);
         let author = self.parts.handover.author(self.parts.process_start);
         // After an error during COMMIT the rows may be there: under new ids they are told apart from this try's.
-        works.iter_mut().for_each(Work::renew);
+        part.works.iter_mut().for_each(Work::renew);
         let mut extra = BTreeSet::new();
         loop {
             let mut batch = session.begin().await?;
-            match attempt(&mut batch, works, &rules, &extra, author).await? {
+            if let Some(limit) = patience {
+                batch.hurry(limit).await?;
+            }
+            match attempt(&mut batch, &part.works, &rules, &extra, author).await? {
                 Attempt::Written(report) => {
                     batch.commit().await?;
                     crash::point("committed");
@@ -228,10 +268,13 @@ impl Lane {
 
     /// Waits before the next try, as long as the error asks for; ends early if the process is asked to stop.
     async fn pause(&mut self, error: &StoreError) -> Result<(), Stopping> {
-        let kind = if let StoreError::Again(_) = error { RetryKind::Conflict } else { RetryKind::Database };
+        let (kind, delay) = match error {
+            StoreError::Again(_) => (RetryKind::Conflict, Duration::ZERO),
+            StoreError::Violated(_) => (RetryKind::Conflict, self.retry.next_delay()),
+            _ => (RetryKind::Database, self.retry.next_delay()),
+        };
         self.parts.metrics.retried(kind);
-        let delay = if let StoreError::Again(_) = error { Duration::ZERO } else { self.retry.next_delay() };
-        if !matches!(error, StoreError::Again(_)) {
+        if kind == RetryKind::Database {
             let words = error.in_full();
             tracing::warn!(kind = error.kind(), error = words, "the batch did not go through, trying again");
             self.parts.readiness.set(Condition::Database, Err(words));
@@ -244,11 +287,19 @@ impl Lane {
         }
     }
 
-    /// Dead-letters a single message whose content the database refuses.
+    /// Dead-letters a single message whose content the database refuses, or which a stored row rules out. No code says
+    /// just that: a stored row that it contradicts is nearest to a fact that it contradicts.
     async fn refuse(&mut self, works: &[Work], error: &StoreError) -> Result<(), Stopping> {
+        let (code, what) = match error {
+            StoreError::Violated(_) => {
+                (RefusalCode::FactConflict, "a row that the database holds rules out what this message leads to")
+            }
+            _ => (RefusalCode::InvalidAmount, "the database refuses what this message leads to"),
+        };
+        let detail = error.detail().map(|detail| format!(": {detail}")).unwrap_or_default();
+        let reason = format!("{what}: {}{detail}", error.in_full());
         for work in works {
-            let reason = format!("the database refuses what this message leads to: {}", error.in_full());
-            self.bury_alone(work, RefusalCode::InvalidAmount, &reason).await?;
+            self.bury_alone(work, code, &reason).await?;
         }
         Ok(())
     }

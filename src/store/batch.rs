@@ -33,6 +33,8 @@ pub struct Batch<'s> {
     pub(super) stored: Stored,
     /// What was made together with the message keys.
     pub(super) early: Early,
+    /// Whether it waits for locks more briefly than the session's setting says.
+    pub(super) hurried: bool,
 }
 
 /// What [`Batch::claim`] made besides the keys, so that it need not be tried again.
@@ -109,6 +111,7 @@ impl Session {
             settled: HashMap::new(),
             stored: Stored::default(),
             early: Early::default(),
+            hurried: false,
         })
     }
 }

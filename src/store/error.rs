@@ -2,12 +2,26 @@
 
 use std::error::Error as _;
 
+use sqlx::postgres::PgDatabaseError;
+
+/// Keys that every message draws anew from a counter: if one is taken, the counter is behind its rows, and no message
+/// is to blame.
+const COUNTED: [&str; 2] = ["ledger_pkey", "dead_letters_pkey"];
+
 /// Why the database did not do what was asked.
 #[derive(Debug, thiserror::Error)]
 pub enum StoreError {
     /// Deadlock or serialization failure: run it again now.
     #[error("the database asks to run it again: {0}")]
     Again(#[source] sqlx::Error),
+    /// There is no session to be had: back off, try again.
+    #[error("the database at {place} cannot be reached: {source}")]
+    Unreachable {
+        /// Host, port and database; no user and no password.
+        place: String,
+        /// Why.
+        source: sqlx::Error,
+    },
     /// The session is gone or in doubt: drop it, back off, run again on a new one.
     #[error("the database session is lost: {0}")]
     Lost(#[source] sqlx::Error),
@@ -20,6 +34,10 @@ pub enum StoreError {
     /// The message's own fault: the same content fails the same way.
     #[error("the database refuses the content: {0}")]
     Content(#[source] sqlx::Error),
+    /// A row is there that rules this one out. Another session may have written it a moment ago: run again a few times;
+    /// then it is between this message and what is stored.
+    #[error("a constraint of the database is violated: {0}")]
+    Violated(#[source] sqlx::Error),
     /// Schema, rights or address are wrong: a person has to mend it.
     #[error("the database is set up otherwise than expected: {0}")]
     Setup(#[source] sqlx::Error),
@@ -40,7 +58,7 @@ impl StoreError {
     /// Whether waiting may help: everything but a wrong set-up.
     #[must_use]
     pub fn is_passing(&self) -> bool {
-        matches!(self, Self::Again(_) | Self::Lost(_) | Self::Locked(_) | Self::Busy(_))
+        matches!(self, Self::Again(_) | Self::Unreachable { .. } | Self::Lost(_) | Self::Locked(_) | Self::Busy(_))
     }
 
     /// The word in logs and metrics.
@@ -48,14 +66,24 @@ impl StoreError {
     pub fn kind(&self) -> &'static str {
         match self {
             Self::Again(_) => "again",
+            Self::Unreachable { .. } => "unreachable",
             Self::Lost(_) => "lost",
             Self::Locked(_) => "locked",
             Self::Busy(_) => "busy",
             Self::Content(_) => "content",
+            Self::Violated(_) => "violated",
             Self::Setup(_) => "setup",
             Self::Corrupt(_) => "corrupt",
             Self::Config(_) => "config",
         }
+    }
+
+    /// What the database says about the rows in question, such as the key that is there already. It may quote values
+    /// of a message: for dead letters, not for logs.
+    #[must_use]
+    pub fn detail(&self) -> Option<&str> {
+        let (Self::Content(error) | Self::Violated(error)) = self else { return None };
+        error.as_database_error()?.try_downcast_ref::<PgDatabaseError>()?.detail()
     }
 
     /// The error with its causes, in one line, without secrets.
@@ -92,6 +120,11 @@ impl From<sqlx::Error> for StoreError {
             Some("55P03") => Self::Locked(error),
             Some("57014") => Self::Busy(error),
             Some("22003" | "22021" | "22P02" | "22P05" | "23514" | "54000") => Self::Content(error),
+            Some(code) if code.starts_with("23") => {
+                let counted = |constraint: &str| COUNTED.contains(&constraint);
+                let constraint = error.as_database_error().and_then(sqlx::error::DatabaseError::constraint);
+                if constraint.is_some_and(counted) { Self::Corrupt(error.to_string()) } else { Self::Violated(error) }
+            }
             Some("0A000" | "25006" | "25P02" | "25P03" | "57P01" | "57P02" | "57P03" | "57P05") => Self::Lost(error),
             Some(code) if code.starts_with("08") => Self::Lost(error),
             Some(code) if code.starts_with("53") || code.starts_with("58") => Self::Busy(error),

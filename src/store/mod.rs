@@ -98,6 +98,7 @@ mod composite;
 pub mod dead_letters;
 pub mod error;
 pub mod migrate;
+mod patience;
 pub mod read;
 pub mod relay;
 pub mod rows;

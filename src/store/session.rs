@@ -54,6 +54,12 @@ impl Database {
         &self.options.role
     }
 
+    /// The longest wait of its sessions for a lock.
+    #[must_use]
+    pub fn lock_timeout(&self) -> Duration {
+        self.options.lock_timeout
+    }
+
     fn connect_options(&self) -> Result<PgConnectOptions, StoreError> {
         let url = self.options.url.expose_secret();
         // The parser's error may quote the URL, which holds a password.
@@ -90,13 +96,16 @@ impl Database {
     /// Opens a session with the rights of the address' own user: for `migrate` alone.
     ///
     /// # Errors
-    /// [`StoreError::Lost`] if the database cannot be reached in time, [`StoreError::Setup`] if it refuses.
+    /// [`StoreError::Unreachable`] if the database cannot be reached in time, [`StoreError::Setup`] if it refuses.
     pub async fn connect_as_owner(&self) -> Result<Session, StoreError> {
         let options = self.connect_options()?;
         let connecting = PgConnection::connect_with(&options);
-        match tokio::time::timeout(self.options.connect_timeout, connecting).await {
-            Ok(connection) => Ok(Session { connection: connection? }),
-            Err(_) => Err(StoreError::Lost(sqlx::Error::Io(std::io::ErrorKind::TimedOut.into()))),
+        let connected = tokio::time::timeout(self.options.connect_timeout, connecting).await;
+        let late = |_| Err(sqlx::Error::Io(std::io::ErrorKind::TimedOut.into()));
+        match connected.unwrap_or_else(late).map_err(StoreError::from) {
+            Ok(connection) => Ok(Session { connection }),
+            Err(StoreError::Lost(source)) => Err(StoreError::Unreachable { place: place(&options), source }),
+            Err(other) => Err(other),
         }
     }
 
@@ -112,6 +121,13 @@ impl Database {
         session.refuse_unsafe().await?;
         Ok(session)
     }
+}
+
+/// Host, port and database of an address, without user and password.
+fn place(options: &PgConnectOptions) -> String {
+    let host = options.get_socket().map_or(options.get_host().into(), |socket| socket.to_string_lossy());
+    let database = options.get_database().unwrap_or(options.get_username());
+    format!("{host}:{}/{database}", options.get_port())
 }
 
 impl Session {

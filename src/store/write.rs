@@ -76,6 +76,7 @@ impl Batch<'_> {
         taken: &[Taken<'_>],
         author: Option<Uuid>,
     ) -> Result<Written, StoreError> {
+        self.take_time().await?;
         self.write_keys(books, taken).await?;
         self.write_grants(books).await?;
         self.write_names(books).await?;

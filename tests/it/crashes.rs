@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use crate::fixtures::{BillingMessage, payment_succeeded};
 use crate::generator::load;
-use crate::harness::{Exit, LIMIT, Random, Setup, TestWorker, until};
+use crate::harness::{Exit, LIMIT, Random, Setup, until};
 
 const SIGABRT: i32 = 6;
 /// Starts after which a message that kills every process has to be out of the way: twice in a batch, three times alone.
@@ -47,8 +47,9 @@ async fn a_message_that_kills_every_process_is_dead_lettered_and_its_neighbours_
     for neighbour in &neighbours {
         worker.assert_balance(neighbour.customer(), "credits", "1000").await;
     }
+    // A neighbour that was committed and not acknowledged comes again, and may be noted at this moment.
+    worker.stop_with_empty_queues().await;
     assert_eq!(worker.number("select count(*) from attempts").await, Ok(0), "attempts that are left");
-    worker.stop_in_order().await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -88,15 +89,4 @@ async fn die_at(point: &str) {
     worker.environment.clear();
     worker.start_process();
     worker.assert_all_promises(&load.expected).await;
-}
-
-impl TestWorker {
-    /// Has the queues declared by a worker that ends before anything is published.
-    async fn declare_queues(&mut self) {
-        let environment = std::mem::take(&mut self.environment);
-        self.start_process();
-        self.ready(LIMIT).await;
-        self.stop_in_order().await;
-        self.environment = environment;
-    }
 }

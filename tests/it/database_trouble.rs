@@ -59,3 +59,110 @@ async fn an_account_that_another_session_holds_keeps_nobody_else_waiting() {
     worker.assert_balance(held.customer(), "credits", "500").await;
     assert!(worker.dead_letters().await.is_empty(), "nothing is refused");
 }
+
+/// One wait for a lock is 3 s here. Found one by one with such waits, the held ones would take minutes.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn many_held_accounts_in_one_batch_cost_the_others_one_wait_for_a_lock_and_not_one_each() {
+    let setup = Setup::default().with("CREDITS_DATABASE_LOCK_TIMEOUT", "3s").with("CREDITS_WORKER_LANES", "1");
+    let mut worker = setup.start().await;
+    let held: Vec<BillingMessage> = (0..10).map(|_| payment_succeeded()).collect();
+    worker.publish_all(&held).await;
+    worker.wait_until_settled().await;
+    worker.stop_in_order().await;
+    let mut other_session = PgConnection::connect(&worker.place.database_url).await.unwrap();
+    other_session.execute("begin; select 1 from accounts for update").await.unwrap();
+    for payment in &held {
+        let others: Vec<BillingMessage> = (0..20).map(|_| payment_succeeded()).collect();
+        worker.publish(&payment_succeeded().by(payment.customer())).await;
+        worker.publish_all(&others).await;
+    }
+
+    worker.start_process();
+    until("the others are handled", Duration::from_secs(30), async || {
+        match worker.number("select count(*) from inbox").await? {
+            210 => Ok(()),
+            kept => Err(format!("{} of 200 others", kept - 10)),
+        }
+    })
+    .await;
+    other_session.execute("rollback").await.unwrap();
+    for payment in &held {
+        worker.assert_balance(payment.customer(), "credits", "2000").await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_message_that_a_stored_row_rules_out_is_a_dead_letter_and_its_neighbours_are_applied() {
+    let mut worker = Setup::default().with("CREDITS_WORKER_LANES", "1").prepare().await;
+    worker.declare_queues().await;
+    let ruled_out = payment_succeeded();
+    let neighbours: Vec<BillingMessage> = (0..40).map(|_| payment_succeeded()).collect();
+    worker.plant_entry(-1, ruled_out.customer()).await;
+    worker.publish_all(&neighbours[..20]).await;
+    worker.publish(&ruled_out).await;
+    worker.publish_all(&neighbours[20..]).await;
+
+    worker.start_process();
+    worker.assert_dead_letter(&ruled_out, "fact-conflict").await;
+    let letters = worker.dead_letters().await;
+    assert_eq!(letters.len(), 1, "neighbours are not refused");
+    for word in ["ledger_sequence", ruled_out.customer()] {
+        assert!(letters[0].reason.contains(word), "the reason names both sides: {}", letters[0].reason);
+    }
+    for neighbour in &neighbours {
+        worker.assert_balance(neighbour.customer(), "credits", "1000").await;
+    }
+    for (kind, least) in [("bisection", 1.0), ("conflict", 2.0)] {
+        let metric = format!("credits_retries_total{{kind=\"{kind}\"}}");
+        let done = worker.process().metric(&metric).await.unwrap();
+        assert!(done >= least, "{metric}: {done}");
+    }
+
+    worker.remove_planted().await;
+    worker.publish(&ruled_out).await;
+    worker.assert_balance(ruled_out.customer(), "credits", "1000").await;
+}
+
+/// Then no message is to blame: none could be written.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_ledger_that_reaches_beyond_its_head_refuses_no_message_and_is_said() {
+    // Without a queue for events the planted row is not published, which would move the cursor over it.
+    let mut worker = Setup::default().without_events_queue().start().await;
+    worker.plant_entry(1, "cus_nobody").await;
+    let payments: Vec<BillingMessage> = (0..10).map(|_| payment_succeeded()).collect();
+    worker.publish_all(&payments).await;
+    until("it says what is wrong", LIMIT, async || match worker.process().get("/readyz").await? {
+        (503, body) if body.contains("ledger_pkey") => Ok(()),
+        other => Err(format!("{other:?}")),
+    })
+    .await;
+    worker.remove_planted().await;
+    worker.handled_within(LIMIT).await;
+    assert!(worker.dead_letters().await.is_empty(), "nothing is refused");
+    assert_eq!(worker.number("select count(*) from inbox").await, Ok(10), "kept messages");
+}
+
+impl TestWorker {
+    /// An entry that no worker wrote: the first of a customer's pool, at `position`.
+    async fn plant_entry(&self, position: i64, customer: &str) {
+        sqlx::query(
+            "insert into ledger (position, entry_id, format, customer_id, credit_type, sequence, type, delta,
+                                 end_balance, actor, cause_source, cause_id, cause_type, effective_at, recorded_at,
+                                 counts_at, hash)
+             values ($1, gen_random_uuid(), 1, $2, 'credits', 1, 'consume', 0, 0, 'planted', '/planted', 'planted',
+                     'planted', now(), now(), now(), '')",
+        )
+        .bind(position)
+        .bind(customer)
+        .execute(&self.place.pool)
+        .await
+        .unwrap();
+    }
+
+    async fn remove_planted(&self) {
+        let remove = "alter table ledger disable trigger user;
+                      delete from ledger where actor = 'planted';
+                      alter table ledger enable trigger user";
+        self.place.pool.execute(remove).await.unwrap();
+    }
+}

@@ -109,17 +109,32 @@ async fn a_schema_that_is_behind_ends_it_with_78_and_the_way_out() {
 }
 
 #[tokio::test]
-async fn one_shot_verbs_end_with_69_when_a_service_is_away() {
+async fn one_shot_verbs_end_with_69_and_say_where_nobody_is() {
+    const CANARY: &str = "canary-7f3a";
+    const NO_DATABASE: &str = "the database at 127.0.0.1:1/nothing cannot be reached: ";
+    const NO_BROKER: &str = "the broker cannot be reached: ";
     let place = Place::new(Services::shared().into()).await;
-    let sample = "tests/fixtures/signup.json";
-    for arguments in [vec!["migrate"], vec!["ledger", "verify"], vec!["balance", "cus_1"], vec!["publish", sample]] {
-        let mut command = place.command(&arguments);
-        command.env("DATABASE_URL", NOBODY_THERE.0).env("AMQP_URL", NOBODY_THERE.1);
+    for (arguments, said) in [
+        ("migrate", NO_DATABASE),
+        ("balance cus_1", NO_DATABASE),
+        ("grants cus_1", NO_DATABASE),
+        ("ledger list cus_1", NO_DATABASE),
+        ("ledger verify", NO_DATABASE),
+        ("dead-letters list", NO_DATABASE),
+        ("dead-letters show 1", NO_DATABASE),
+        ("explain evt_1", NO_DATABASE),
+        ("demo", NO_DATABASE),
+        ("publish tests/fixtures/signup.json", NO_BROKER),
+    ] {
+        let mut command = place.command(&arguments.split(' ').collect::<Vec<_>>());
+        command.env("DATABASE_URL", format!("postgres://nobody:{CANARY}@127.0.0.1:1/nothing"));
+        command.env("AMQP_URL", format!("amqp://guest:{CANARY}@127.0.0.1:1/%2f"));
         let ended = command.output().unwrap();
-        let said = String::from_utf8_lossy(&ended.stderr);
-        assert_eq!(ended.status.code(), Some(69), "{arguments:?}: {said}");
-        let service = if arguments[0] == "publish" { "broker" } else { "database" };
-        assert!(said.contains(service) || said.contains("127.0.0.1:1"), "{arguments:?} says what is away: {said}");
+        let complaint = String::from_utf8_lossy(&ended.stderr);
+        assert_eq!(ended.status.code(), Some(69), "{arguments}: {complaint}");
+        assert!(complaint.starts_with(&format!("error: {said}")), "{arguments} says what is away: {complaint}");
+        assert!(complaint.contains("refused") && complaint.contains("127.0.0.1:1"), "{arguments}: {complaint}");
+        assert!(!complaint.contains(CANARY), "{arguments} shows a password: {complaint}");
     }
 }
 

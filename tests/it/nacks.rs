@@ -50,6 +50,8 @@ async fn events_without_a_queue_wait_while_consuming_goes_on_and_leave_once_one_
     worker.publish_all(&payments[5..]).await;
     worker.handled_within(LIMIT).await;
     assert_eq!(worker.relay_stands().await, Ok((0, 10)), "nothing is marked as published");
+    let (status, body) = worker.process().get("/readyz").await.unwrap();
+    assert_eq!(status, 200, "the worker itself lacks nothing: {body}");
     until("the age of the oldest event grows", LIMIT, async || {
         let age = worker.process().metric("credits_relay_lag_seconds").await?;
         if age > 0.0 { Ok(()) } else { Err(format!("{age} s")) }

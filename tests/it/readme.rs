@@ -4,6 +4,10 @@ use std::collections::BTreeSet;
 use std::path::Path;
 use std::process::Command;
 
+use lapin::options::BasicPublishOptions;
+use lapin::types::{AMQPValue, FieldTable};
+use lapin::{BasicProperties, Confirmation};
+
 use crate::harness::{Place, Setup, TestWorker};
 
 /// Verbs that a test runs in another way, or elsewhere.
@@ -45,6 +49,49 @@ async fn the_commands_of_the_readme_do_what_it_says() {
     worker.assert_grants("cus_ada", &[("1000", "1000")]).await;
     // 500 credits for 12.00 EUR, says the README.
     worker.assert_grants("cus_fay", &[("500", "500")]).await;
+}
+
+#[tokio::test]
+async fn the_message_that_the_readme_has_a_foreign_client_send_is_taken() {
+    let readme = read("README.md");
+    let block = fenced(&readme, "text").into_iter().find(|block| block.starts_with("exchange: ")).unwrap();
+    let (head, body) = block.split_once("\n\n").unwrap();
+    let (mut exchange, mut key, mut headers) = ("", "", FieldTable::default());
+    let mut properties = BasicProperties::default();
+    for (name, value) in head.lines().map(|line| line.split_once(": ").unwrap()) {
+        match name {
+            "exchange" => exchange = value,
+            "routing key" => key = value,
+            "content type" => properties = properties.with_content_type(value.into()),
+            "delivery mode" => properties = properties.with_delivery_mode(value.parse().unwrap()),
+            other => {
+                let header = other.strip_prefix("header ").unwrap_or_else(|| panic!("what is {other}?"));
+                headers.insert(header.into(), AMQPValue::LongString(value.into()));
+            }
+        }
+    }
+    let worker = TestWorker::start().await;
+    let (_connection, channel) = worker.broker.connect().await.unwrap();
+    let mandatory = BasicPublishOptions { mandatory: true, ..BasicPublishOptions::default() };
+    let exchange = worker.place.name(exchange).into();
+    let properties = properties.with_headers(headers);
+    let published = channel.basic_publish(exchange, key.into(), mandatory, body.trim().as_bytes(), properties).await;
+    assert_eq!(published.unwrap().await.unwrap(), Confirmation::Ack(None), "a queue takes it");
+    worker.broker.count_a_delivery();
+    worker.wait_until_settled().await;
+    assert_eq!(worker.outcomes("evt_eve_1").await, ["applied"]);
+}
+
+/// Then it would be one that nothing here runs.
+#[test]
+fn the_readmes_shell_lines_call_no_program_but_its_own_and_the_usual_ones() {
+    let readme = read("README.md");
+    let blocks = fenced(&readme, "sh");
+    let lines = blocks.iter().map(|block| block.split("<<'EOF'").next().unwrap()).flat_map(str::lines);
+    let programs: BTreeSet<&str> = lines.filter_map(|line| line.split_whitespace().next()).collect();
+    let known = ["credits", "make", ".", "cargo", "export", "cat"].into();
+    let strange: Vec<_> = programs.difference(&known).collect();
+    assert!(strange.is_empty(), "{strange:?}");
 }
 
 #[tokio::test]

@@ -15,6 +15,8 @@ use crate::fixtures::BillingMessage;
 
 /// What SIGTERM may take, as the README promises.
 const DRAIN: Duration = Duration::from_secs(25);
+/// The broker may still be taking something back when the queues are looked at: then once more.
+const MOST_CLEARINGS: usize = 3;
 
 /// One or more worker processes over one database and one set of queues.
 ///
@@ -100,6 +102,37 @@ impl TestWorker {
         }
     }
 
+    /// SIGTERM for every process, after which the queues are empty.
+    ///
+    /// What a process committed and did not live to acknowledge has its outcome and comes again all the same. If it is
+    /// in a process's hands at its orderly end it goes back: then another process has to give each of those its
+    /// outcome, and hold none of them at its own end.
+    pub(crate) async fn stop_with_empty_queues(&mut self) {
+        self.stop_in_order().await;
+        for _ in 0..MOST_CLEARINGS {
+            let left = self.left_in_queues().await;
+            if left == 0 {
+                return;
+            }
+            println!("{left} deliveries went back at an orderly end");
+            let wanted = self.handled().await.unwrap() + left;
+            self.start_process();
+            until("what went back is handled", LIMIT, async || match self.handled().await? {
+                handled if handled >= wanted => Ok(()),
+                handled => Err(format!("{handled} of {wanted} deliveries are handled")),
+            })
+            .await;
+            self.stop_in_order().await;
+        }
+        assert_eq!(self.left_in_queues().await, 0, "messages are left after {MOST_CLEARINGS} more orderly ends");
+    }
+
+    /// Messages in the queues. Since no process holds anything any more, these are all.
+    async fn left_in_queues(&self) -> usize {
+        let left = until("the queues can be looked at", LIMIT, async || self.broker.backlog().await).await;
+        usize::try_from(left).unwrap()
+    }
+
     /// SIGTERM for the process that was started first, which has to drain in time and exit with 0.
     pub(crate) async fn stop_the_oldest(&mut self) {
         let mut oldest = self.processes.remove(0);
@@ -107,6 +140,15 @@ impl TestWorker {
         let (exit, took) = oldest.ended(DRAIN + Duration::from_secs(10)).await;
         assert_eq!(exit, Exit::Code(0), "after SIGTERM: {}", oldest.log());
         assert!(took < DRAIN, "draining took {took:?}");
+    }
+
+    /// Has the queues declared by a worker that ends before anything is published: what comes now is in one batch later.
+    pub(crate) async fn declare_queues(&mut self) {
+        let environment = std::mem::take(&mut self.environment);
+        self.start_process();
+        self.ready(LIMIT).await;
+        self.stop_in_order().await;
+        self.environment = environment;
     }
 
     /// Publishes one message by its type's routing key.

@@ -1,9 +1,10 @@
 //! The worker that a team writes first: one transaction a message, many messages at once.
 //!
-//! Written to be good at that: prepared statements, one round trip a row, a pool that is as wide as the work and does
-//! not ping, keys and indexes as such a schema needs them, an outbox row in the same transaction, the event published
-//! at once and the message acknowledged when the broker has it. What a crash leaves unpublished would be published
-//! from the outbox by a second program, which is not counted here.
+//! Written to be good at that: prepared statements, one round trip a row, a pool that is as wide as the work and
+//! otherwise as the driver has it (it pings a connection before each use), keys and indexes as such a schema needs
+//! them, an outbox row in the same transaction, the event published at once and the message acknowledged when the
+//! broker has it. What a crash leaves unpublished would be published from the outbox by a second program, which is not
+//! counted here.
 
 mod payment;
 mod store;
