@@ -202,20 +202,21 @@ impl Lane {
     async fn try_batch(&mut self, part: &mut Part) -> Result<Report, StoreError> {
         let started = Instant::now();
         let report = self.commit_batch(part).await;
-        match &report {
-            Ok(_) => {
-                self.retry.reset();
-                self.parts.metrics.committed(part.works.len(), started.elapsed());
-                self.parts.readiness.set(Condition::Database, Ok(()));
-                self.parts.metrics.database_connected(true);
-            }
-            // After an error the session may be inside a transaction, or gone: never use it again.
-            Err(_) => self.session = None,
+        if report.is_ok() {
+            self.retry.reset();
+            self.parts.metrics.committed(part.works.len(), started.elapsed());
+            self.parts.readiness.set(Condition::Database, Ok(()));
+            self.parts.metrics.database_connected(true);
+        } else {
+            // The session may be inside a transaction, or gone: never use it again.
+            self.session = None;
+            // After an error during COMMIT the rows may be there: under new ids the next try's are told from them.
+            part.works.iter_mut().for_each(Work::renew);
         }
         report
     }
 
-    async fn commit_batch(&mut self, part: &mut Part) -> Result<Report, StoreError> {
+    async fn commit_batch(&mut self, part: &Part) -> Result<Report, StoreError> {
         let patience = part.hurried.then(|| HURRIED.min(self.parts.database.lock_timeout()));
         let session = match self.session.take() {
             Some(session) => session,
@@ -224,8 +225,6 @@ impl Lane {
         let session = self.session.insert(session);
         let rules = Arc::clone(&self.parts.rules);
         let author = self.parts.handover.author(self.parts.process_start);
-        // After an error during COMMIT the rows may be there: under new ids they are told apart from this try's.
-        part.works.iter_mut().for_each(Work::renew);
         let mut extra = BTreeSet::new();
         loop {
             let mut batch = session.begin().await?;

@@ -141,12 +141,17 @@ pub fn decode_stored(stored: &Stored<'_>) -> Result<Message, DecodeError> {
     }
 }
 
+/// Room for an event without growing, in bytes.
+const TEXT_ROOM: usize = 1024;
+
 /// Renders a header table or the like, for the record. `null` for what JSON cannot express.
 ///
 /// A NUL in a text becomes `\u0000`: right in JSON, but nothing that Postgres takes as `jsonb`.
 #[must_use]
 pub fn json_text(value: &impl serde::Serialize) -> String {
-    serde_json::to_string(value).unwrap_or_else(|_| "null".to_owned())
+    let mut text = Vec::with_capacity(TEXT_ROOM);
+    let written = serde_json::to_writer(&mut text, value).ok().and_then(|()| String::from_utf8(text).ok());
+    written.unwrap_or_else(|| "null".to_owned())
 }
 
 /// `usage-recorded` and `credit-adjustment` will be two more arms here, each with a file of its own.
