@@ -26,6 +26,14 @@ async fn shown(db: &TestDatabase, line: &str) -> Result<String, String> {
             dead_letters::Verb::List(args) => dead_letters::list(session, args).await,
             dead_letters::Verb::Show(args) => dead_letters::show_one(session, args).await,
         },
+        Verb::Rules(args) => match &args.verb {
+            rules::Verb::Diff(args) => {
+                let rules = RulesFile::read(&args.rules).map_err(|error| error.to_string())?.rules;
+                rules::diff::answer(session, &rules, args).await
+            }
+            rules::Verb::Show(args) => rules::show::answer(session, args).await,
+            rules::Verb::Test(_) => panic!("{line} asks nothing"),
+        },
         Verb::Run(_) | Verb::Migrate(_) | Verb::Check(_) | Verb::Demo(_) | Verb::Publish(_) => {
             panic!("{line} asks nothing")
         }
@@ -251,6 +259,7 @@ fn the_arguments_of_every_verb_make_sense_to_clap() {
         ledger::Args::augment_args(verb("ledger")),
         migrate::Args::augment_args(verb("migrate")),
         publish::Args::augment_args(verb("publish")),
+        rules::Args::augment_args(verb("rules")),
         run::Args::augment_args(verb("run")),
     ] {
         assert!(command.get_about().is_some(), "{} says what it does", command.get_name());
