@@ -95,7 +95,7 @@ impl CasesFile {
     }
 }
 
-fn cases<'t>(report: &mut Report<'t>, rules: &Rules) -> Option<Vec<Case>> {
+fn cases(report: &mut Report<'_>, rules: &Rules) -> Option<Vec<Case>> {
     let parsed = parse(report)?;
     let root = Table::root(&parsed);
     root.allow(&["cases"], report);

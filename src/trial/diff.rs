@@ -40,6 +40,9 @@ pub struct FieldChange {
     pub would_be: String,
 }
 
+/// What grants of one purchase are compared by.
+type Line = (Option<PriceId>, CreditType);
+
 /// A comparison under way.
 #[derive(Debug)]
 pub struct Diff<'r> {
@@ -122,7 +125,6 @@ impl<'r> Diff<'r> {
         for (inbox_id, message) in messages {
             books.take(inbox_id, message);
         }
-        type Line = (Option<PriceId>, CreditType);
         let line = |grant: &Grant| (grant.terms.price_id.clone(), grant.terms.credit_type.clone());
         let mut lines: BTreeMap<Line, Difference> = BTreeMap::new();
         for grant in granted.into_iter().filter(|grant| !grant.surplus) {

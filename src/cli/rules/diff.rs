@@ -27,6 +27,8 @@ use crate::wire::{self, Stored};
 
 /// Messages of one page: enough to make round trips cheap, and no more than 50 MiB of the largest bodies.
 const PAGE: i64 = 200;
+/// Messages before the range that one statement looks through for signups.
+const WINDOW: i64 = 2000;
 /// How often progress is told.
 const TELL: Duration = Duration::from_secs(1);
 
@@ -97,6 +99,13 @@ async fn compare(
     let mut diff = Diff::new(rules, snapshot.clock().await?, limit);
     let mut progress = Progress::new(snapshot.span(range).await?);
     let mut after = InboxId(Uuid::nil());
+    while !rules.signup.is_empty()
+        && let Some((last, signups)) = snapshot.signups_before(range, after, WINDOW).await?
+    {
+        after = last;
+        take(snapshot, &mut diff, rules, range, signups).await?;
+        progress.tell(after);
+    }
     loop {
         let page = snapshot.page(range, after, PAGE).await?;
         let Some(last) = page.last() else { break };

@@ -71,9 +71,8 @@ fn value(field: &str, node: &Node<'_, '_>, rules: &Rules, report: &mut Report<'_
         }
         "priority" => node.whole(report).map(|number| number.to_string()),
         "cost" => cost(node, report),
-        "effective_at" => instant(node, report).map(shown),
         "expires_at" if node.value().as_str() == Some(NONE) => Some(NONE.to_owned()),
-        "expires_at" => instant(node, report).map(shown),
+        "effective_at" | "expires_at" => instant(node, report).map(shown),
         _ => node.text(report).map(str::to_owned),
     }
 }

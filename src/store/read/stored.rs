@@ -99,23 +99,55 @@ impl Snapshot<'_> {
         Ok(row.first.zip(row.last).map(|(first, last)| (InboxId(first), InboxId(last))))
     }
 
-    /// The next messages behind `after`, by arrival: all of `range`, and of those before it the signups.
+    /// The next messages of `range` behind `after`, by arrival.
     pub async fn page(&mut self, range: ArrivalRange, after: InboxId, limit: i64) -> Result<Vec<Arrived>, StoreError> {
         let rows = sqlx::query!(
             "select inbox_id, source, message_id, type as kind, time, structured, body,
                     (select min(outcome_id) from outcomes where outcomes.inbox_id = inbox.inbox_id) as taken
              from inbox
-             where inbox_id > $1 and inbox_id < $2 and (inbox_id >= $3 or type = $4)
-             order by inbox_id limit $5",
+             where inbox_id > $1 and inbox_id >= $2 and inbox_id < $3
+             order by inbox_id limit $4",
             after.0,
-            range.to.0,
             range.from.0,
-            MessageType::Signup.name(),
+            range.to.0,
             limit,
         )
         .fetch_all(&mut *self.tx)
         .await?;
         rows.into_iter().map(|row| Ok(arrived!(row))).collect()
+    }
+
+    /// Of the next `window` messages behind `after` and before `range`: the last one's id, and the signups. No more are
+    /// looked at in one statement, however rare signups are.
+    pub async fn signups_before(
+        &mut self,
+        range: ArrivalRange,
+        after: InboxId,
+        window: i64,
+    ) -> Result<Option<(InboxId, Vec<Arrived>)>, StoreError> {
+        let last = sqlx::query_scalar!(
+            "select inbox_id from (
+                 select inbox_id from inbox where inbox_id > $1 and inbox_id < $2 order by inbox_id limit $3
+             ) as next order by inbox_id desc limit 1",
+            after.0,
+            range.from.0,
+            window,
+        )
+        .fetch_optional(&mut *self.tx)
+        .await?;
+        let Some(last) = last else { return Ok(None) };
+        let rows = sqlx::query!(
+            "select inbox_id, source, message_id, type as kind, time, structured, body,
+                    (select min(outcome_id) from outcomes where outcomes.inbox_id = inbox.inbox_id) as taken
+             from inbox where inbox_id > $1 and inbox_id <= $2 and type = $3 order by inbox_id",
+            after.0,
+            last,
+            MessageType::Signup.name(),
+        )
+        .fetch_all(&mut *self.tx)
+        .await?;
+        let signups = rows.into_iter().map(|row| Ok(arrived!(row))).collect::<Result<_, StoreError>>()?;
+        Ok(Some((InboxId(last), signups)))
     }
 
     /// These messages.

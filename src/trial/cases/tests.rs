@@ -60,6 +60,9 @@ fn a_missing_and_an_unexpected_grant_are_told() {
     assert_eq!(mismatches(PAYMENT), expected);
     let two = "[[cases.grants]]\namount = 1000\n[[cases.grants]]\namount = 5\n";
     assert_eq!(mismatches(&format!("{PAYMENT}{two}")), "grant 2||amount 5|\n");
+    let other = "[[cases.grants]]\namount = 1000\nrule = \"welcome\"\n";
+    let told = mismatches(&format!("{PAYMENT}{other}"));
+    assert_eq!(told, format!("grant 1||amount 1000, rule welcome|\n{expected}"));
 }
 
 #[test]

@@ -1,5 +1,7 @@
 //! How a comparison looks.
 
+use std::fmt::Write;
+
 use serde_json::{Value, json};
 
 use crate::cli::output::{Format, Listing};
@@ -16,13 +18,13 @@ pub(super) fn text(compared: &Compared) -> String {
     if compared.differing == 0 {
         return text + "\nno grant would be another one\n";
     }
-    text += &format!("\ngrants that would be others, by rule\n\n{}", table(rules(compared)));
-    text += &format!("\nthe same by customer\n\n{}", table(customers(compared)));
-    text += &format!("\nthe same one by one\n\n{}", table(grants(compared)));
+    let _ = write!(text, "\ngrants that would be others, by rule\n\n{}", table(rules(compared)));
+    let _ = write!(text, "\nthe same by customer\n\n{}", table(customers(compared)));
+    let _ = write!(text, "\nthe same one by one\n\n{}", table(grants(compared)));
     let hidden = compared.differing.saturating_sub(compared.listed.len() as u64);
     if hidden > 0 {
-        text +=
-            &format!("\n{hidden} more grants are counted above and not listed by customer or one by one: --limit\n");
+        let what = "more grants are counted above and not listed by customer or one by one: --limit";
+        let _ = writeln!(text, "\n{hidden} {what}");
     }
     text
 }
