@@ -39,8 +39,10 @@ async fn over_10000_stored_messages_the_diff_is_exactly_the_grants_of_the_change
     assert!(last_line(&progress).starts_with(&format!("{stored} messages: ")), "{progress}");
     let expected = "select concat_ws(' ', customer_id, trim_scale(amount), trim_scale(asked),
                            trim_scale(amount * 1.25), trim_scale(asked * 1.25))
-                    from grants where rule = 'credit-packs' order by 1 collate \"C\"";
-    assert_eq!(sorted(&told, one_line), worker.texts(expected).await);
+                    from grants where rule = 'credit-packs'";
+    let mut expected = worker.texts(expected).await;
+    expected.sort();
+    assert_eq!(sorted(&told, one_line), expected);
     let packs = told["grants"].as_array().unwrap().len().to_string();
     let [rule] = told["rules"].as_array().unwrap().as_slice() else { panic!("one rule was changed: {told:#}") };
     assert_eq!([&rule["rule"], &rule["other"], &rule["more"], &rule["fewer"]], ["credit-packs", &packs, "0", "0"]);
