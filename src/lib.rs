@@ -16,7 +16,8 @@
 //! its confirm moves the cursor. [`sweeper`] writes activations and expiries that have come due, by the same path.
 //!
 //! Around it: [`app`] connects, starts and stops all of it; [`config`] reads settings and rules; [`http`] and
-//! [`telemetry`] tell how it goes; [`retry`] says how long to wait; [`cli`] is the verbs.
+//! [`telemetry`] tell how it goes; [`retry`] says how long to wait; [`trial`] says what other rules would give; [`cli`]
+//! is the verbs.
 //!
 //! Fences: only [`broker`] names the broker's driver, only [`store`] names SQL, [`domain`] imports no other room. Why it
 //! is built this way, and what grants and refunds mean, is in `ARCHITECTURE.md`.
@@ -34,4 +35,5 @@ pub mod retry;
 pub mod store;
 pub mod sweeper;
 pub mod telemetry;
+pub mod trial;
 pub mod wire;

@@ -121,7 +121,8 @@ fn sources(global: &Global) -> Vec<String> {
     std::iter::once(first).chain(file).chain(std::iter::once(last)).collect()
 }
 
-fn mistakes_json(error: &ConfigError) -> Value {
+/// Every mistake, as JSON.
+pub(super) fn mistakes_json(error: &ConfigError) -> Value {
     let problem = |problem: &crate::config::Problem| {
         json!({
             "file": problem.file,

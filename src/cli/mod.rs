@@ -16,6 +16,7 @@ pub mod ledger;
 pub mod migrate;
 pub mod output;
 pub mod publish;
+pub mod rules;
 pub mod run;
 mod show;
 
@@ -89,6 +90,7 @@ enum Verb {
     Ledger(ledger::Args),
     DeadLetters(dead_letters::Args),
     Explain(explain::Args),
+    Rules(rules::Args),
 }
 
 /// Runs the verb that the arguments name, and says how it ended.
@@ -106,6 +108,7 @@ pub fn main() -> ExitCode {
         Verb::Ledger(args) => ledger::run(&global, &args),
         Verb::DeadLetters(args) => dead_letters::run(&global, &args),
         Verb::Explain(args) => explain::run(&global, &args),
+        Verb::Rules(args) => rules::run(&global, &args),
     };
     match ended {
         Ok(()) => ExitCode::SUCCESS,

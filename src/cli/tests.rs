@@ -4,7 +4,7 @@ use clap::{Args, Command, CommandFactory, Parser};
 use serde_json::Value;
 
 use super::*;
-use crate::store::tests::{TestDatabase, payment, refund, signup};
+use crate::store::tests::{RULES, TestDatabase, payment, refund, signup};
 
 /// What a verb shows, or its error's text with the exit code.
 async fn shown(db: &TestDatabase, line: &str) -> Result<String, String> {
@@ -25,6 +25,14 @@ async fn shown(db: &TestDatabase, line: &str) -> Result<String, String> {
         Verb::DeadLetters(args) => match &args.verb {
             dead_letters::Verb::List(args) => dead_letters::list(session, args).await,
             dead_letters::Verb::Show(args) => dead_letters::show_one(session, args).await,
+        },
+        Verb::Rules(args) => match &args.verb {
+            rules::Verb::Diff(args) => {
+                let rules = RulesFile::read(&args.rules).map_err(|error| error.to_string())?.rules;
+                rules::diff::answer(session, &rules, args).await
+            }
+            rules::Verb::Show(args) => rules::show::answer(session, args).await,
+            rules::Verb::Test(_) => panic!("{line} asks nothing"),
         },
         Verb::Run(_) | Verb::Migrate(_) | Verb::Check(_) | Verb::Demo(_) | Verb::Publish(_) => {
             panic!("{line} asks nothing")
@@ -182,6 +190,39 @@ async fn explain_tells_the_whole_story() {
 }
 
 #[tokio::test]
+async fn rules_diff_shows_totals_rules_customers_and_grants() {
+    let db = filled().await;
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("rules.toml");
+    let diff = format!("rules diff --rules {}", file.display());
+    std::fs::write(&file, RULES).unwrap();
+    let totals = |would_be: u32| {
+        format!(
+            "totals by credit type\n\ncredit type grants would be grants granted would be difference\n\
+             credits 2 2 850 {would_be} {}\n\n",
+            would_be - 850
+        )
+    };
+    check(&db, &diff, &format!("{}no grant would be another one\n", totals(850))).await;
+    std::fs::write(&file, RULES.replace("credits_per_unit = 1000", "credits_per_unit = 1200")).unwrap();
+    let expected = format!(
+        "{}grants that would be others, by rule\n\n\
+         rule more fewer other granted would be difference\npacks 0 0 1 750 900 150\n\n\
+         the same by customer\n\n\
+         customer id credit type granted would be difference\nada credits 750 900 150\n\n\
+         the same one by one\n\n\
+         rule customer id price id credit type change granted would be terms\n\
+         packs ada pack credits other 750 900 amount: 1000 -> 1200, asked: 250 -> 300\n",
+        totals(1000)
+    );
+    check(&db, &diff, &expected).await;
+    let before = json(&db, &format!("{diff} --to 2020-01-01")).await;
+    assert_eq!((&before["purchases"], &before["differing"]), (&"0".into(), &"0".into()));
+    assert!(shown(&db, &format!("{diff} --from yesterday")).await.unwrap_err().contains("RFC 3339"));
+    db.drop().await;
+}
+
+#[tokio::test]
 async fn a_schema_that_is_missing_is_a_mistake_of_78() {
     let db = TestDatabase::new().await;
     db.damage("drop table _sqlx_migrations").await;
@@ -251,6 +292,7 @@ fn the_arguments_of_every_verb_make_sense_to_clap() {
         ledger::Args::augment_args(verb("ledger")),
         migrate::Args::augment_args(verb("migrate")),
         publish::Args::augment_args(verb("publish")),
+        rules::Args::augment_args(verb("rules")),
         run::Args::augment_args(verb("run")),
     ] {
         assert!(command.get_about().is_some(), "{} says what it does", command.get_name());

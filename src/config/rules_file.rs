@@ -7,7 +7,7 @@
 mod conditions;
 mod grant;
 mod matches;
-mod rule;
+pub(in crate::config) mod rule;
 
 use std::collections::BTreeMap;
 use std::path::Path;

@@ -8,6 +8,7 @@ mod account;
 mod explain;
 mod history;
 mod refused;
+mod stored;
 
 use sqlx::{Connection, Postgres, Transaction};
 
@@ -18,6 +19,7 @@ pub use account::AccountView;
 pub use explain::{KeptMessage, Told, Trace};
 pub use history::{LedgerPage, LedgerQuery};
 pub use refused::{Refused, RefusedBody};
+pub use stored::{ArrivalRange, Arrived, KeptRules};
 
 /// The database as it is at one moment: a read-only transaction.
 #[derive(Debug)]

@@ -19,8 +19,14 @@ const OWNED: [(&str, &[&str]); 6] = [
 ];
 
 /// A room, and the other rooms that it may import.
-const NEIGHBOURS: [(&str, &[&str]); 5] =
-    [("domain", &[]), ("broker", &["retry"]), ("wire", &["domain"]), ("store", &["domain"]), ("retry.rs", &[])];
+const NEIGHBOURS: [(&str, &[&str]); 6] = [
+    ("domain", &[]),
+    ("broker", &["retry"]),
+    ("wire", &["domain"]),
+    ("store", &["domain"]),
+    ("retry.rs", &[]),
+    ("trial", &["domain", "wire", "config"]),
+];
 
 /// Clocks and randomness, as they are called.
 const IMPURE: [&str; 12] = [

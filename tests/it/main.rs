@@ -25,6 +25,8 @@ mod lifecycle;
 mod nacks;
 mod outages;
 mod readme;
+mod rules_diff;
+mod rules_test;
 mod samples;
 mod side_by_side;
 mod tampering;

@@ -139,6 +139,19 @@ async fn the_broken_file_of_the_readme_is_refused_in_its_words() {
     assert_eq!(ended.status.code(), Some(78));
 }
 
+#[tokio::test]
+async fn the_case_of_the_readme_passes_with_the_readmes_rule() {
+    let readme = read("README.md");
+    let block = |head: &str| fenced(&readme, "toml").into_iter().find(|block| block.contains(head)).unwrap();
+    let place = Place::new(crate::harness::Services::shared().into()).await;
+    let (rules, cases) = (place.folder.path().join("own.toml"), place.folder.path().join("own.test.toml"));
+    std::fs::write(&rules, format!("{}\n{}", read("config/rules.toml"), block("[[rules]]"))).unwrap();
+    std::fs::write(&cases, block("[[cases]]")).unwrap();
+    let ended = place.credits(&["rules", "test", "--rules", rules.to_str().unwrap()]).await;
+    let said = String::from_utf8_lossy(&ended.stdout).into_owned();
+    assert!(ended.status.success() && said.contains("1 of 1 cases passed"), "{said}");
+}
+
 fn read(name: &str) -> String {
     std::fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join(name)).unwrap()
 }

@@ -205,7 +205,7 @@ fn once_per(table: &Table<'_, '_>, report: &mut Report<'_>) -> Option<OncePer> {
 }
 
 /// The value whose name the text is, or a mistake that names the nearest one.
-pub(super) fn one_of<T: Copy>(
+pub(in crate::config) fn one_of<T: Copy>(
     node: &Node<'_, '_>,
     values: &[T],
     name: impl Fn(T) -> &'static str,

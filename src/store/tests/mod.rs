@@ -21,7 +21,7 @@ use crate::handler::batch::{Attempt, attempt};
 use crate::handler::intake::Work;
 
 /// Rules for the messages below.
-const RULES: &str = r#"
+pub(crate) const RULES: &str = r#"
 [credit_types.credits]
 scale = 0
 [credit_types.minutes]

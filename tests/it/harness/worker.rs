@@ -51,6 +51,11 @@ impl TestWorker {
         self.processes.push(WorkerProcess::spawn(command, log, ports.into()));
     }
 
+    /// Processes that are started from now on go by the rules in another file.
+    pub(crate) fn follow_rules(&mut self, file: &str) {
+        file.clone_into(&mut self.rules);
+    }
+
     /// Starts a second process beside the first.
     pub(crate) async fn start_second(&mut self) {
         self.start_process();

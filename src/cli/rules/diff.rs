@@ -1,0 +1,263 @@
+//! `credits rules diff`: stored messages under other rules, against what was granted.
+
+mod shown;
+
+use std::collections::{BTreeSet, HashMap};
+use std::io::{IsTerminal, Write, stderr};
+use std::path::PathBuf;
+use std::time::{Duration, Instant};
+
+use chrono::{DateTime, NaiveDate, NaiveTime};
+use uuid::Uuid;
+
+use crate::cli::ask::ask;
+use crate::cli::output::{self, Format};
+use crate::cli::show::time;
+use crate::cli::{ExitError, Global};
+use crate::config::RulesFile;
+use crate::domain::account::Grant;
+use crate::domain::books::needs;
+use crate::domain::ids::{GrantId, InboxId};
+use crate::domain::message::{Content, Message, Name, Timestamp};
+use crate::domain::rules::Rules;
+use crate::store::Session;
+use crate::store::read::{ArrivalRange, Arrived, Snapshot};
+use crate::trial::diff::{Compared, Diff};
+use crate::wire::{self, Stored};
+
+/// Messages of one page: enough to make round trips cheap, and no more than 50 MiB of the largest bodies.
+const PAGE: i64 = 200;
+/// Messages before the range that one statement looks through for signups.
+const WINDOW: i64 = 2000;
+/// How often progress is told.
+const TELL: Duration = Duration::from_secs(1);
+
+/// Show what other rules would have granted
+///
+/// Takes the stored messages through the rules of a file, as if they had been in force all along, and compares the
+/// grants with those that were made: which there would be more, which there would not be, which would have another
+/// amount or other terms. Amounts are compared after what refunds ask back. It decides nothing and writes nothing:
+/// lines are decided once, and putting the file in force changes no grant that is there.
+/// --from and --to are about arrival at the worker. A purchase belongs to the instant at which its first message
+/// arrived, and is taken whole, with the messages that came later. A signup belongs to its own arrival; what earlier
+/// ones got and claimed counts. Without --from and --to everything is compared.
+/// Exit code 0 whether there are differences or not, 78 for a mistake in the rules, 69 if the database cannot be reached.
+#[derive(Debug, clap::Args)]
+pub struct Args {
+    /// The other rules
+    #[arg(long, value_name = "FILE")]
+    pub rules: PathBuf,
+    /// Only what arrived at this time or later, such as `2026-01-31` or `2026-01-31T12:00:00Z`
+    #[arg(long, value_name = "TIME", value_parser = instant)]
+    pub from: Option<Timestamp>,
+    /// Only what arrived before this time
+    #[arg(long, value_name = "TIME", value_parser = instant)]
+    pub to: Option<Timestamp>,
+    /// List at most so many grants; all are counted
+    #[arg(long, value_name = "NUMBER", default_value_t = 1000)]
+    pub limit: usize,
+    /// How to show it
+    #[command(flatten)]
+    pub format: Format,
+}
+
+/// An RFC 3339 time, or a day, which begins at midnight in UTC.
+fn instant(text: &str) -> Result<Timestamp, &'static str> {
+    if let Ok(day) = text.parse::<NaiveDate>() {
+        return Ok(day.and_time(NaiveTime::MIN).and_utc());
+    }
+    let instant = DateTime::parse_from_rfc3339(text);
+    instant.map(|instant| instant.to_utc()).map_err(|_| "is no day and no RFC 3339 time with an offset")
+}
+
+/// Compares, and shows what differs.
+///
+/// # Errors
+/// [`ExitError`], as its numbers say.
+pub fn run(global: &Global, args: &Args) -> Result<(), ExitError> {
+    let rules = RulesFile::read(&args.rules)?.rules;
+    output::show(&ask(global, async |session| answer(session, &rules, args).await)?)
+}
+
+/// What differs, as text.
+///
+/// # Errors
+/// [`ExitError`], as its numbers say.
+pub async fn answer(session: &mut Session, rules: &Rules, args: &Args) -> Result<String, ExitError> {
+    let range = ArrivalRange::new(args.from, args.to);
+    let compared = compare(&mut session.snapshot().await?, rules, range, args.limit).await?;
+    Ok(if args.format.json { output::pretty(&shown::json(&compared, rules)) } else { shown::text(&compared) })
+}
+
+/// Page by page, in one snapshot.
+async fn compare(
+    snapshot: &mut Snapshot<'_>,
+    rules: &Rules,
+    range: ArrivalRange,
+    limit: usize,
+) -> Result<Compared, ExitError> {
+    let mut diff = Diff::new(rules, snapshot.clock().await?, limit);
+    let mut progress = Progress::new(snapshot.span(range).await?);
+    let mut after = InboxId(Uuid::nil());
+    while !rules.signup.is_empty()
+        && let Some((last, signups)) = snapshot.signups_before(range, after, WINDOW).await?
+    {
+        after = last;
+        take(snapshot, &mut diff, rules, range, signups).await?;
+        progress.tell(after);
+    }
+    loop {
+        let page = snapshot.page(range, after, PAGE).await?;
+        let Some(last) = page.last() else { break };
+        after = last.message.inbox_id;
+        progress.told = progress.told.saturating_add(page.len());
+        take(snapshot, &mut diff, rules, range, page).await?;
+        progress.tell(after);
+    }
+    let compared = diff.finish();
+    progress.end(&compared);
+    Ok(compared)
+}
+
+/// One page: the purchases whose first message is on it, and its signups.
+async fn take(
+    snapshot: &mut Snapshot<'_>,
+    diff: &mut Diff<'_>,
+    rules: &Rules,
+    range: ArrivalRange,
+    page: Vec<Arrived>,
+) -> Result<(), ExitError> {
+    let mut signups = Vec::new();
+    let mut statements = HashMap::new();
+    for arrived in page {
+        let message = decoded(&arrived)?;
+        match message.content {
+            Content::Signup(_) => signups.push((arrived, message)),
+            Content::Purchase(_) => drop(statements.insert(arrived.message.inbox_id, (arrived.taken, message))),
+        }
+    }
+    take_purchases(snapshot, diff, statements).await?;
+    take_signups(snapshot, diff, rules, range, signups).await
+}
+
+async fn take_purchases(
+    snapshot: &mut Snapshot<'_>,
+    diff: &mut Diff<'_>,
+    mut on_page: HashMap<InboxId, (i64, Message)>,
+) -> Result<(), ExitError> {
+    let names: BTreeSet<Name> = on_page.values().flat_map(|(_, message)| names(message)).collect();
+    let mut purchases = snapshot.purchases_named(&names).await?;
+    // Each purchase once: where its first message is.
+    purchases.retain(|purchase| purchase.messages.iter().min().is_some_and(|first| on_page.contains_key(first)));
+    let elsewhere: Vec<Uuid> = purchases.iter().flat_map(|purchase| &purchase.messages).map(|id| id.0).collect();
+    let elsewhere: Vec<Uuid> = elsewhere.into_iter().filter(|id| !on_page.contains_key(&InboxId(*id))).collect();
+    for arrived in snapshot.messages(&elsewhere).await? {
+        let message = decoded(&arrived)?;
+        on_page.insert(arrived.message.inbox_id, (arrived.taken, message));
+    }
+    let ids: Vec<Uuid> = purchases.iter().flat_map(|purchase| purchase.grants.iter().copied()).collect();
+    let mut grants = by_id(snapshot, &ids).await?;
+    for purchase in purchases {
+        let mut messages: Vec<(i64, InboxId, Message)> = Vec::new();
+        for id in &purchase.messages {
+            messages.extend(on_page.remove(id).map(|(taken, message)| (taken, *id, message)));
+        }
+        messages.sort_by_key(|(taken, id, _)| (*taken, *id));
+        let granted = purchase.grants.iter().filter_map(|id| grants.remove(&GrantId(*id)));
+        diff.purchase(messages.into_iter().map(|(_, id, message)| (id, message)), granted.collect());
+    }
+    Ok(())
+}
+
+async fn take_signups(
+    snapshot: &mut Snapshot<'_>,
+    diff: &mut Diff<'_>,
+    rules: &Rules,
+    range: ArrivalRange,
+    mut signups: Vec<(Arrived, Message)>,
+) -> Result<(), ExitError> {
+    signups.sort_by_key(|(arrived, _)| arrived.taken);
+    let ids: Vec<Uuid> = signups.iter().map(|(arrived, _)| arrived.message.inbox_id.0).collect();
+    let given = if ids.is_empty() { Vec::new() } else { snapshot.given_by_signups(&ids).await? };
+    let possible = signups.iter().flat_map(|(_, message)| needs(message, rules).grants).map(|grant| grant.0);
+    let wanted: BTreeSet<Uuid> = possible.chain(given.iter().map(|(_, grant)| *grant)).collect();
+    let known = by_id(snapshot, &wanted.into_iter().collect::<Vec<_>>()).await?;
+    for (arrived, message) in signups {
+        let id = arrived.message.inbox_id;
+        if range.holds(id) {
+            let caused = given.iter().filter(|(signup, _)| *signup == id);
+            let caused: Vec<Grant> = caused.filter_map(|(_, grant)| known.get(&GrantId(*grant)).cloned()).collect();
+            diff.signup(id, message, &known, caused);
+        } else {
+            diff.earlier_signup(id, message);
+        }
+    }
+    Ok(())
+}
+
+async fn by_id(snapshot: &mut Snapshot<'_>, ids: &[Uuid]) -> Result<HashMap<GrantId, Grant>, ExitError> {
+    let grants = if ids.is_empty() { Vec::new() } else { snapshot.grants(ids).await? };
+    Ok(grants.into_iter().map(|grant| (grant.terms.grant_id, grant)).collect())
+}
+
+fn names(message: &Message) -> BTreeSet<Name> {
+    match &message.content {
+        Content::Purchase(statement) => statement.names(),
+        Content::Signup(_) => BTreeSet::new(),
+    }
+}
+
+fn decoded(arrived: &Arrived) -> Result<Message, ExitError> {
+    let message = &arrived.message;
+    wire::decode_stored(&Stored {
+        structured: message.structured,
+        key: &message.key,
+        kind: &message.kind,
+        time: message.time,
+        body: &message.body,
+    })
+    .map_err(|error| ExitError::Failed(anyhow::anyhow!("kept message {} cannot be read: {error}", message.key.id)))
+}
+
+/// How far it is, on stderr: one line that moves on a terminal, a line a second elsewhere.
+struct Progress {
+    begun: Instant,
+    last_told: Instant,
+    span: Option<(InboxId, InboxId)>,
+    told: usize,
+}
+
+impl Progress {
+    fn new(span: Option<(InboxId, InboxId)>) -> Self {
+        let now = Instant::now();
+        Self { begun: now, last_told: now, span, told: 0 }
+    }
+
+    fn tell(&mut self, at: InboxId) {
+        if self.last_told.elapsed() < TELL {
+            return;
+        }
+        self.last_told = Instant::now();
+        let arrived = arrival(at).map(time).unwrap_or_default();
+        let last = self.span.and_then(|(_, last)| arrival(last)).map(time).unwrap_or_default();
+        let line = format!("{} messages, arrived up to {arrived} of {last}", self.told);
+        // Nobody can be told if this fails.
+        let _ = if stderr().is_terminal() { write!(stderr(), "\r\x1b[K{line}") } else { writeln!(stderr(), "{line}") };
+    }
+
+    fn end(&self, compared: &Compared) {
+        if stderr().is_terminal() {
+            let _ = write!(stderr(), "\r\x1b[K");
+        }
+        let seconds = self.begun.elapsed().as_secs_f64();
+        output::complain(&format!(
+            "{} messages: {} purchases and {} signups compared in {seconds:.1} s",
+            self.told, compared.purchases, compared.signups
+        ));
+    }
+}
+
+/// When a message arrived, to the millisecond: its id begins with that.
+fn arrival(id: InboxId) -> Option<Timestamp> {
+    DateTime::from_timestamp_millis(i64::try_from(id.0.as_u128() >> 80).ok()?)
+}
