@@ -102,6 +102,12 @@ impl Consumers {
         }
     }
 
+    /// The most unsettled deliveries of one queue.
+    #[must_use]
+    pub fn prefetch(&self) -> usize {
+        usize::from(self.options.prefetch)
+    }
+
     /// The generation of the session at hand, or of the last one.
     #[must_use]
     pub fn generation(&self) -> u64 {

@@ -46,6 +46,12 @@ const HURRIED: Duration = Duration::from_millis(100);
 /// between two statements of this one: then the next try sees it. After that it stays there.
 const VIOLATIONS: u32 = 3;
 
+/// So long the acknowledgement of a few messages waits, for their events to go first: the broker writes both to disk, one
+/// after the other, and only for an event somebody waits.
+const HEAD_START: Duration = Duration::from_millis(5);
+/// The most acknowledgements that wait.
+const HELD_BACK: usize = 20;
+
 /// What a lane works with.
 #[derive(Clone)]
 pub struct Parts {
@@ -80,6 +86,9 @@ pub struct Lane {
     /// Messages whose names or accounts another session holds, unacknowledged, and when to try them again.
     locked: Vec<Work>,
     locked_until: Instant,
+    /// What is committed and not acknowledged yet, and when it is to be.
+    unsettled: Vec<Settled>,
+    settle_at: Instant,
 }
 
 /// The process is asked to stop, and what is in hand has no outcome: it will be delivered again.
@@ -108,7 +117,17 @@ impl Lane {
     #[must_use]
     pub fn new(parts: Parts, consumers: Consumers) -> Self {
         let retry = Retry::new(RETRY_FIRST, RETRY_MAX);
-        Self { parts, consumers, session: None, retry, locked: Vec::new(), locked_until: Instant::now() }
+        let now = Instant::now();
+        Self {
+            parts,
+            consumers,
+            session: None,
+            retry,
+            locked: Vec::new(),
+            locked_until: now,
+            unsettled: Vec::new(),
+            settle_at: now,
+        }
     }
 
     /// Handles batches until the process is asked to stop; then finishes the one in hand and gives back the rest.
@@ -120,14 +139,17 @@ impl Lane {
                 biased;
                 _ = stop.wait_for(|stop| *stop) => break,
                 batch = self.consumers.next_batch(messages, bytes) => batch,
+                () = tokio::time::sleep_until(self.settle_at.into()), if !self.unsettled.is_empty() => Some(Vec::new()),
                 () = tokio::time::sleep_until(self.locked_until.into()), if !self.locked.is_empty() => Some(Vec::new()),
             };
             let Some(batch) = batch else { break };
+            self.settle().await;
             crash::point("received");
             if self.handle(batch).await.is_err() {
                 break;
             }
         }
+        self.settle().await;
         self.consumers.stop().await;
     }
 
@@ -245,13 +267,10 @@ impl Lane {
         }
     }
 
-    /// Acknowledges what was committed, and counts it.
+    /// Counts what was committed, and acknowledges it, a few messages a little later.
     async fn done(&mut self, works: &[Work], report: Report) {
         if !report.entries.is_empty() {
             self.parts.handover.give(report.entries);
-            // The relay goes first: the broker writes an event and an acknowledgement to disk one after the other, and
-            // somebody waits for the event.
-            tokio::task::yield_now().await;
         }
         for (work, (outcome, code)) in works.iter().zip(&report.outcomes) {
             let kind = work.decoded.as_ref().ok().map(|decoded| decoded.message.content.message_type());
@@ -261,8 +280,22 @@ impl Lane {
                 tracing::warn!(queue = %work.delivery.queue, code, "dead-lettered; see `credits dead-letters list`");
             }
         }
-        let settled: Vec<Settled> = works.iter().map(|work| work.delivery.settled(How::Ack)).collect();
-        self.consumers.settle(&settled).await;
+        if self.unsettled.is_empty() {
+            self.settle_at = Instant::now() + HEAD_START;
+        }
+        self.unsettled.extend(works.iter().map(|work| work.delivery.settled(How::Ack)));
+        // Never so many that they keep the next messages from coming.
+        if self.unsettled.len() > HELD_BACK.min(self.consumers.prefetch() / 4) {
+            self.settle().await;
+        }
+    }
+
+    /// Acknowledges what has its outcome.
+    async fn settle(&mut self) {
+        if !self.unsettled.is_empty() {
+            self.consumers.settle(&self.unsettled).await;
+            self.unsettled.clear();
+        }
     }
 
     /// Waits before the next try, as long as the error asks for; ends early if the process is asked to stop.
