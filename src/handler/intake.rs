@@ -4,9 +4,10 @@ use sha2::{Digest, Sha256};
 use uuid::Uuid;
 
 use super::crash;
-use crate::broker::{Delivery, HeaderValue};
+use crate::broker::{ChannelId, Delivery, HeaderValue};
 use crate::domain::ids::InboxId;
 use crate::domain::outcome::RefusalCode;
+use crate::store::replay::StoredLetter;
 use crate::wire::{self, DecodeError, Decoded, Raw};
 
 /// One delivery on its way through.
@@ -20,6 +21,8 @@ pub struct Work {
     pub properties: String,
     /// Its message, or why there is none.
     pub decoded: Result<Decoded, DecodeError>,
+    /// The dead letter that it is already, if a person has it taken again.
+    pub letter: Option<i64>,
 }
 
 /// `broker` puts the raw properties here where the driver could not have parsed them.
@@ -42,7 +45,7 @@ impl Work {
             crash::on_message(decoded.message.key.id.as_str());
         }
         let properties = wire::json_text(&delivery.properties);
-        Self { delivery, inbox_id: InboxId(Uuid::now_v7()), properties, decoded }
+        Self { delivery, inbox_id: InboxId(Uuid::now_v7()), properties, decoded, letter: None }
     }
 }
 
@@ -58,7 +61,26 @@ impl Work {
         delivery.properties.headers.retain(|name, _| !is_brokers_own(name));
         let properties = wire::json_text(&delivery.properties);
         let unread = DecodeError { code: RefusalCode::CrashedWorker, detail: "not decoded".into(), key: None };
-        Self { delivery, inbox_id: InboxId(Uuid::now_v7()), properties, decoded: Err(unread) }
+        Self { delivery, inbox_id: InboxId(Uuid::now_v7()), properties, decoded: Err(unread), letter: None }
+    }
+}
+
+impl Work {
+    /// Decodes a dead letter again, from its original bytes and properties.
+    ///
+    /// # Errors
+    /// What is wrong with the stored properties, in words.
+    pub fn again(number: i64, letter: StoredLetter) -> Result<Self, String> {
+        let delivery = Delivery {
+            queue: letter.queue.into(),
+            // It came by no channel, and is never settled there.
+            channel: ChannelId { generation: 0, consumer: 0 },
+            tag: 0,
+            delivered_before: 0,
+            properties: wire::from_json_text(&letter.properties)?,
+            body: letter.body,
+        };
+        Ok(Self { properties: letter.properties, letter: Some(number), ..Self::new(delivery) })
     }
 }
 
@@ -71,6 +93,8 @@ fn decode(delivery: &Delivery) -> Result<Decoded, DecodeError> {
     let header = |name: &str| match properties.headers.get(name) {
         Some(HeaderValue::Text(text)) => Some(text.clone()),
         Some(HeaderValue::Int(number)) => Some(number.to_string()),
+        // What is stored of a dead letter does not tell it from a number, and a replay has to read the same.
+        Some(HeaderValue::Timestamp(seconds)) => i64::try_from(*seconds).ok().map(|seconds| seconds.to_string()),
         _ => None,
     };
     wire::decode(&Raw {

@@ -17,7 +17,7 @@ use super::session::Session;
 pub use account::AccountView;
 pub use explain::{KeptMessage, Told, Trace};
 pub use history::{LedgerPage, LedgerQuery};
-pub use refused::{Refused, RefusedBody};
+pub use refused::{Refused, RefusedBody, RefusedQuery};
 
 /// The database as it is at one moment: a read-only transaction.
 #[derive(Debug)]

@@ -25,6 +25,7 @@ mod lifecycle;
 mod nacks;
 mod outages;
 mod readme;
+mod replay;
 mod samples;
 mod side_by_side;
 mod tampering;
