@@ -118,3 +118,62 @@ pub fn content_hash(delivery: &Delivery) -> [u8; 32] {
     hash.update(&delivery.body);
     hash.finalize().into()
 }
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use super::*;
+    use crate::broker::Properties;
+    use crate::store::replay::State;
+
+    const SIGNUP: &str = r#"{"customer_id":"ada"}"#;
+
+    fn check(properties: Properties, body: &str) -> Result<Decoded, DecodeError> {
+        let channel = ChannelId { generation: 1, consumer: 0 };
+        let body = body.as_bytes().to_vec();
+        let came = Delivery { queue: "q".into(), channel, tag: 1, delivered_before: 0, properties, body: body.clone() };
+        let first = Work::new(came);
+        let (state, properties) = (State::Open, first.properties.clone());
+        let again = Work::again(7, StoredLetter { state, queue: "q".into(), properties, body }).unwrap();
+        assert_eq!(format!("{:?}", again.decoded), format!("{:?}", first.decoded));
+        assert_eq!(again.properties, first.properties, "what is stored stays as it was");
+        first.decoded
+    }
+
+    #[test]
+    fn what_is_stored_of_a_delivery_decodes_to_the_same() {
+        let headers: BTreeMap<String, HeaderValue> = [
+            ("cloudEvents_source", HeaderValue::Text("/billing \u{0} ü".into())),
+            ("a", HeaderValue::Null),
+            ("b", HeaderValue::Bool(true)),
+            ("c", HeaderValue::Float(5.0)),
+            ("d", HeaderValue::Float(f64::NAN)),
+            ("e", HeaderValue::Bytes(vec![0, 255])),
+            ("f", HeaderValue::Timestamp(u64::MAX)),
+            ("g", HeaderValue::List(vec![HeaderValue::Int(-1), HeaderValue::Table(BTreeMap::new())])),
+        ]
+        .map(|(name, value)| (name.to_owned(), value))
+        .into();
+        let binary = Properties {
+            content_type: Some("application/json".into()),
+            message_id: Some("evt_1".into()),
+            kind: Some("signup".into()),
+            app_id: Some("/billing".into()),
+            timestamp: Some(1_768_210_200),
+            ..Properties::default()
+        };
+        check(binary.clone(), SIGNUP).unwrap();
+        check(Properties { headers: headers.clone(), ..binary.clone() }, SIGNUP).unwrap();
+        check(Properties { headers: headers.clone(), app_id: None, ..binary.clone() }, SIGNUP).unwrap_err();
+        check(Properties { headers, ..Properties::default() }, "no json").unwrap_err();
+        for id in [HeaderValue::Int(7), HeaderValue::Timestamp(7), HeaderValue::Timestamp(u64::MAX), HeaderValue::Null]
+        {
+            let headers = [("cloudEvents_id".to_owned(), id)].into();
+            drop(check(Properties { message_id: None, headers, ..binary.clone() }, SIGNUP));
+        }
+        let unreadable = [(UNREADABLE.to_owned(), HeaderValue::Bytes(vec![1]))].into();
+        let refused = check(Properties { headers: unreadable, ..binary }, SIGNUP).unwrap_err();
+        assert_eq!(refused.code, RefusalCode::Malformed);
+    }
+}
