@@ -233,7 +233,7 @@ create table relay_cursor (
 );
 insert into relay_cursor (position) values (0);
 
--- What was refused, with its original bytes.
+-- What was refused, with its original bytes. Code and reason are those of the last time.
 create table dead_letters (
     dead_letter_id bigint      generated always as identity constraint dead_letters_pkey primary key,
     queue          text        collate "C" not null,
@@ -248,8 +248,31 @@ create table dead_letters (
     seen           bigint      not null default 1,
     first_seen_at  timestamptz not null default clock_timestamp(),
     last_seen_at   timestamptz not null default clock_timestamp(),
+    -- Open until a person replays it with effect or discards it. Refused again, it opens again; one that was discarded
+    -- only under another code than that under which it was discarded.
+    state          text        collate "C" not null default 'open'
+                   constraint dead_letters_state check (state in ('open', 'replayed', 'discarded')),
     -- The same one again raises `seen`.
     constraint dead_letters_same unique nulls not distinct (queue, message_id, content_hash)
+);
+
+-- What people did about dead letters. Insert-only.
+create table dead_letter_history (
+    act_id         bigint      generated always as identity,
+    dead_letter_id bigint      not null,
+    act            text        collate "C" not null
+                   constraint dead_letter_history_act check (act in ('replay', 'discard')),
+    actor          text        collate "C" not null,
+    outcome        text        collate "C" -- of a replay
+                   constraint dead_letter_history_outcome
+                   check (outcome in ('applied', 'duplicate', 'ignored', 'waiting', 'dead-lettered')),
+    code           text        collate "C", -- of a replay that was refused again
+    reason         text        not null, -- of a replay: why that outcome; of a discard: the person's
+    inbox_id       uuid, -- of a replay: the row of the message that is kept
+    positions      bigint[]    not null, -- the ledger entries that came of it
+    acted_at       timestamptz not null default clock_timestamp(),
+    -- dead_letter_id first: `dead-letters show` asks for one letter's history, in order.
+    constraint dead_letter_history_pkey primary key (dead_letter_id, act_id)
 );
 
 -- Deliveries that were seen for the third time: one row per process start that tries one alone.
@@ -273,3 +296,7 @@ create trigger inbox_append_only before update or delete on inbox for each row e
 create trigger inbox_no_truncate before truncate on inbox for each statement execute function refuse_change();
 create trigger outcomes_append_only before update or delete on outcomes for each row execute function refuse_change();
 create trigger outcomes_no_truncate before truncate on outcomes for each statement execute function refuse_change();
+create trigger dead_letter_history_append_only before update or delete on dead_letter_history
+    for each row execute function refuse_change();
+create trigger dead_letter_history_no_truncate before truncate on dead_letter_history
+    for each statement execute function refuse_change();

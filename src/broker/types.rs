@@ -2,10 +2,10 @@
 
 use std::collections::BTreeMap;
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 /// A value in an AMQP header table.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(untagged)]
 pub enum HeaderValue {
     /// Absent or void.
@@ -29,7 +29,8 @@ pub enum HeaderValue {
 }
 
 /// A message's AMQP properties, as published.
-#[derive(Debug, Clone, PartialEq, Default, Serialize)]
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
+#[serde(default)]
 pub struct Properties {
     /// `content-type`
     #[serde(skip_serializing_if = "Option::is_none")]

@@ -1,36 +1,55 @@
-//! `credits dead-letters`: the messages that were refused.
+//! `credits dead-letters`: the messages that were refused, and what people do about them.
+
+pub mod discard;
+pub mod replay;
 
 use clap::Subcommand;
 use clap::builder::{PossibleValuesParser, TypedValueParser};
 use serde_json::{Value, json};
 
 use super::ask::ask;
-use super::output::{self, Format};
+use super::output::{self, Format, Listing};
 use super::show::{self, time};
 use super::{ExitError, Global};
 use crate::domain::outcome::RefusalCode;
 use crate::store::Session;
-use crate::store::read::{Refused, RefusedBody};
+use crate::store::read::{Refused, RefusedBody, RefusedQuery};
+use crate::store::replay::Act;
 
-/// Show refused messages
+/// Refused messages: list them, look at one, take it again or discard it
 ///
-/// A refused message claims nothing: mended and published again under the same id it is taken.
+/// A refused message claims nothing: mended and published again under the same id it is taken. Where the message was
+/// right and something else was wrong, such as a worker that died on it, replay takes it from here.
 #[derive(Debug, clap::Args)]
 pub struct Args {
-    /// What to show.
+    /// What to do.
     #[command(subcommand)]
     pub verb: Verb,
 }
 
-/// What to show of the dead letters.
+/// What to do about dead letters.
 #[derive(Debug, Subcommand)]
 pub enum Verb {
-    /// List them, newest first: number, code, queue, message id, how often, when, why
+    /// List the open ones, newest first: number, code, queue, message id, how often, when, why
     List(ListArgs),
-    /// Show one: why it was refused, its properties and its body as it came
+    /// Show one: why it was refused, its properties and its body as it came, and what was done about it
     ///
     /// A body that is no text is shown in hexadecimal. Exits with 1 if there is none of that number.
     Show(ShowArgs),
+    /// Take refused messages again, from their original bytes
+    ///
+    /// Each goes the way of a delivery, by the same keys, in one transaction that also closes the dead letter: it takes
+    /// effect once, however often and by however many this is tried, and the broker need not be there. Events go out by the
+    /// relay of a running worker. One that is refused again stays open with the new reason.
+    ///
+    /// Without --yes the effect is shown first, then you are asked. Exits with 1 if one of them is not taken.
+    Replay(replay::Args),
+    /// Close one without any effect: nothing is to come of it
+    ///
+    /// It is kept, with who discarded it and why, and is no longer listed among the open ones. Its message claims nothing,
+    /// so it may still be mended and published. The same bytes refused again for the same code stay discarded; under
+    /// another code the dead letter is open again. Exits with 1 if there is no open one of that number.
+    Discard(discard::Args),
 }
 
 /// Arguments of `dead-letters list`.
@@ -39,6 +58,9 @@ pub struct ListArgs {
     /// Only those refused for this reason, such as `fact-conflict`
     #[arg(long, value_name = "CODE", value_parser = codes())]
     pub code: Option<RefusalCode>,
+    /// Replayed and discarded ones too
+    #[arg(long)]
+    pub all: bool,
     /// At most so many
     #[arg(long, value_name = "NUMBER", default_value_t = 100, value_parser = clap::value_parser!(u32).range(1..))]
     pub limit: u32,
@@ -68,10 +90,12 @@ fn codes() -> impl TypedValueParser<Value = RefusalCode> {
 /// # Errors
 /// [`ExitError`], as its numbers say.
 pub fn run(global: &Global, args: &Args) -> Result<(), ExitError> {
-    output::show(&match &args.verb {
-        Verb::List(args) => ask(global, async |session| list(session, args).await)?,
-        Verb::Show(args) => ask(global, async |session| show_one(session, args).await)?,
-    })
+    match &args.verb {
+        Verb::List(args) => output::show(&ask(global, async |session| list(session, args).await)?),
+        Verb::Show(args) => output::show(&ask(global, async |session| show_one(session, args).await)?),
+        Verb::Replay(args) => replay::run(global, args),
+        Verb::Discard(args) => output::show(&ask(global, async |session| discard::answer(session, args).await)?),
+    }
 }
 
 /// Refused messages, as text.
@@ -79,7 +103,8 @@ pub fn run(global: &Global, args: &Args) -> Result<(), ExitError> {
 /// # Errors
 /// [`ExitError`], as its numbers say.
 pub async fn list(session: &mut Session, args: &ListArgs) -> Result<String, ExitError> {
-    let letters = session.snapshot().await?.dead_letters(args.code, args.limit).await?;
+    let query = RefusedQuery { code: args.code, closed: args.all, limit: args.limit };
+    let letters = session.snapshot().await?.dead_letters(query).await?;
     Ok(show::refused(&letters).render(args.format))
 }
 
@@ -88,15 +113,24 @@ pub async fn list(session: &mut Session, args: &ListArgs) -> Result<String, Exit
 /// # Errors
 /// [`ExitError::Failed`] if there is none of that number.
 pub async fn show_one(session: &mut Session, args: &ShowArgs) -> Result<String, ExitError> {
-    let found = session.snapshot().await?.dead_letter(args.number).await?;
-    let missing = || ExitError::Failed(anyhow::anyhow!("there is no dead letter with the number {}", args.number));
-    let (letter, said) = found.ok_or_else(missing)?;
-    Ok(if args.format.json { output::pretty(&one_json(&letter, &said)) } else { one_text(&letter, &said) })
+    let mut snapshot = session.snapshot().await?;
+    let (letter, said) = snapshot.dead_letter(args.number).await?.ok_or_else(|| missing(args.number))?;
+    let history = snapshot.dead_letter_history(args.number).await?;
+    Ok(if args.format.json {
+        output::pretty(&one_json(&letter, &said, &history))
+    } else {
+        one_text(&letter, &said, &history)
+    })
 }
 
-fn one_text(letter: &Refused, said: &RefusedBody) -> String {
+fn missing(number: i64) -> ExitError {
+    ExitError::Failed(anyhow::anyhow!("there is no dead letter with the number {number}"))
+}
+
+fn one_text(letter: &Refused, said: &RefusedBody, history: &[Act]) -> String {
     let fields = show::fields(&[
         ("number", Some(letter.number.to_string())),
+        ("state", Some(letter.state.clone())),
         ("code", Some(letter.code.clone())),
         ("reason", Some(letter.reason.clone())),
         ("queue", Some(letter.queue.clone())),
@@ -112,14 +146,45 @@ fn one_text(letter: &Refused, said: &RefusedBody) -> String {
         Ok(body) => ("", body.lines().map(|line| output::printable(line) + "\n").collect()),
         Err(_) => (", hexadecimal", hex_lines(&said.body)),
     };
-    format!("{fields}\nbody ({} bytes{how}):\n{body}", said.body.len())
+    let done = if history.is_empty() { String::new() } else { format!("\nhistory\n\n{}", acts(history)) };
+    format!("{fields}{done}\nbody ({} bytes{how}):\n{body}", said.body.len())
 }
 
-fn one_json(letter: &Refused, said: &RefusedBody) -> Value {
+fn acts(history: &[Act]) -> String {
+    let mut listing = Listing::new(&["at", "act", "actor", "outcome", "code", "entries", "reason"]);
+    for act in history {
+        let entries: Vec<String> = act.positions.iter().map(ToString::to_string).collect();
+        listing.add([
+            Some(time(act.acted_at)),
+            Some(act.act.clone()),
+            Some(act.actor.clone()),
+            act.outcome.clone(),
+            act.code.clone(),
+            Some(entries.join(" ")),
+            Some(act.reason.clone()),
+        ]);
+    }
+    listing.render(Format::default())
+}
+
+fn act_json(act: &Act) -> Value {
+    show::compact(json!({
+        "at": time(act.acted_at),
+        "act": act.act,
+        "actor": act.actor,
+        "outcome": act.outcome,
+        "code": act.code,
+        "reason": act.reason,
+        "positions": act.positions.iter().map(ToString::to_string).collect::<Vec<_>>(),
+    }))
+}
+
+fn one_json(letter: &Refused, said: &RefusedBody, history: &[Act]) -> Value {
     let properties: Value = serde_json::from_str(&said.properties).unwrap_or_else(|_| said.properties.clone().into());
     let body = str::from_utf8(&said.body);
     show::compact(json!({
         "number": letter.number.to_string(),
+        "state": letter.state,
         "code": letter.code,
         "reason": letter.reason,
         "queue": letter.queue,
@@ -130,6 +195,7 @@ fn one_json(letter: &Refused, said: &RefusedBody) -> Value {
         "first_seen_at": time(letter.first_seen_at),
         "last_seen_at": time(letter.last_seen_at),
         "properties": properties,
+        "history": history.iter().map(act_json).collect::<Vec<_>>(),
         "body": body.ok(),
         "body_hex": body.err().map(|_| hex::encode(&said.body)),
     }))

@@ -82,7 +82,7 @@ async fn show(settings: &Settings, samples: &Path) -> Result<(), ExitError> {
     for customer in &customers {
         show_customer(&mut session, customer).await?;
     }
-    let everything = dead_letters::ListArgs { code: None, limit: 100, format: Format { json: false } };
+    let everything = dead_letters::ListArgs { code: None, all: false, limit: 100, format: Format { json: false } };
     output::show(&format!("\ndead letters\n{}", dead_letters::list(&mut session, &everything).await?))?;
     conclude(&mut session).await
 }

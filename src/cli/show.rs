@@ -193,6 +193,7 @@ fn grant_json(grant: &Grant, now: Timestamp) -> Value {
 pub(super) fn refused(letters: &[Refused]) -> Listing {
     let mut listing = Listing::new(&[
         "number",
+        "state",
         "code",
         "queue",
         "type",
@@ -206,6 +207,7 @@ pub(super) fn refused(letters: &[Refused]) -> Listing {
     for letter in letters {
         listing.add([
             Some(letter.number.to_string()),
+            Some(letter.state.clone()),
             Some(letter.code.clone()),
             Some(letter.queue.clone()),
             letter.kind.clone(),

@@ -1,9 +1,12 @@
 //! What the verbs that ask show, from arguments to text, on a database of their own; and files to be published.
 
+mod dead_letters_again;
+
 use clap::{Args, Command, CommandFactory, Parser};
 use serde_json::Value;
 
 use super::*;
+use crate::handler::replay::Replays;
 use crate::store::tests::{RULES, TestDatabase, payment, refund, signup};
 
 /// What a verb shows, or its error's text with the exit code.
@@ -25,6 +28,13 @@ async fn shown(db: &TestDatabase, line: &str) -> Result<String, String> {
         Verb::DeadLetters(args) => match &args.verb {
             dead_letters::Verb::List(args) => dead_letters::list(session, args).await,
             dead_letters::Verb::Show(args) => dead_letters::show_one(session, args).await,
+            dead_letters::Verb::Discard(args) => dead_letters::discard::answer(session, args).await,
+            dead_letters::Verb::Replay(args) => {
+                let (database, numbers) = (db.database(), args.wanted(session).await.map_err(|error| told(&error))?);
+                let mut replays = Replays::new(&database, db.rules());
+                let shown = dead_letters::replay::answer(&mut replays, &numbers, args, args.dry_run).await;
+                shown.map(|shown| shown.text)
+            }
         },
         Verb::Rules(args) => match &args.verb {
             rules::Verb::Diff(args) => {
@@ -137,9 +147,9 @@ async fn dead_letters_list_and_show() {
     assert_eq!(
         lines,
         [
-            "number code queue type source message id seen first seen at last",
-            "2 malformed credits.payment-succeeded amqp-7 1 <time> <time> the",
-            "1 malformed credits.payment-succeeded amqp-7 1 <time> <time> the",
+            "number state code queue type source message id seen first seen a",
+            "2 open malformed credits.payment-succeeded amqp-7 1 <time> <time",
+            "1 open malformed credits.payment-succeeded amqp-7 1 <time> <time",
         ]
     );
     let text = shown(&db, "dead-letters show 1").await.unwrap();

@@ -42,6 +42,8 @@ pub struct Report {
     pub earlier: Vec<(Outcome, Option<RefusalCode>)>,
     /// The ledger's new entries, for the relay.
     pub entries: Vec<Handed>,
+    /// What the core says of each message; none of what could not be decoded.
+    pub records: Vec<Option<Record>>,
 }
 
 /// Tries a batch inside `batch`'s transaction; `extra` names are locked along.
@@ -73,7 +75,7 @@ pub async fn attempt(
     bury(batch, works, &records, &books).await?;
     crash::point("in-transaction");
     let (outcomes, earlier) = outcomes(works, &records, &books.changes);
-    Ok(Attempt::Written(Report { outcomes, earlier, entries: handed(books, &written) }))
+    Ok(Attempt::Written(Report { outcomes, earlier, entries: handed(books, &written), records }))
 }
 
 fn claim(work: &Work) -> Option<Claim<'_>> {
@@ -268,6 +270,7 @@ pub fn letter<'a>(work: &'a Work, code: RefusalCode, reason: &'a str) -> DeadLet
         Err(error) => (error.key.as_ref(), work.delivery.properties.kind.as_deref()),
     };
     DeadLetter {
+        number: work.letter,
         queue: &work.delivery.queue,
         key,
         message_id: work.delivery.properties.message_id.as_deref(),

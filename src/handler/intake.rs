@@ -4,9 +4,10 @@ use sha2::{Digest, Sha256};
 use uuid::Uuid;
 
 use super::crash;
-use crate::broker::{Delivery, HeaderValue};
+use crate::broker::{ChannelId, Delivery, HeaderValue};
 use crate::domain::ids::InboxId;
 use crate::domain::outcome::RefusalCode;
+use crate::store::replay::StoredLetter;
 use crate::wire::{self, DecodeError, Decoded, Raw};
 
 /// One delivery on its way through.
@@ -20,6 +21,8 @@ pub struct Work {
     pub properties: String,
     /// Its message, or why there is none.
     pub decoded: Result<Decoded, DecodeError>,
+    /// The dead letter that it is already, if a person has it taken again.
+    pub letter: Option<i64>,
 }
 
 /// `broker` puts the raw properties here where the driver could not have parsed them.
@@ -42,7 +45,7 @@ impl Work {
             crash::on_message(decoded.message.key.id.as_str());
         }
         let properties = wire::json_text(&delivery.properties);
-        Self { delivery, inbox_id: InboxId(Uuid::now_v7()), properties, decoded }
+        Self { delivery, inbox_id: InboxId(Uuid::now_v7()), properties, decoded, letter: None }
     }
 }
 
@@ -58,7 +61,26 @@ impl Work {
         delivery.properties.headers.retain(|name, _| !is_brokers_own(name));
         let properties = wire::json_text(&delivery.properties);
         let unread = DecodeError { code: RefusalCode::CrashedWorker, detail: "not decoded".into(), key: None };
-        Self { delivery, inbox_id: InboxId(Uuid::now_v7()), properties, decoded: Err(unread) }
+        Self { delivery, inbox_id: InboxId(Uuid::now_v7()), properties, decoded: Err(unread), letter: None }
+    }
+}
+
+impl Work {
+    /// Decodes a dead letter again, from its original bytes and properties.
+    ///
+    /// # Errors
+    /// What is wrong with the stored properties, in words.
+    pub fn again(number: i64, letter: StoredLetter) -> Result<Self, String> {
+        let delivery = Delivery {
+            queue: letter.queue.into(),
+            // It came by no channel, and is never settled there.
+            channel: ChannelId { generation: 0, consumer: 0 },
+            tag: 0,
+            delivered_before: 0,
+            properties: wire::from_json_text(&letter.properties)?,
+            body: letter.body,
+        };
+        Ok(Self { properties: letter.properties, letter: Some(number), ..Self::new(delivery) })
     }
 }
 
@@ -71,6 +93,8 @@ fn decode(delivery: &Delivery) -> Result<Decoded, DecodeError> {
     let header = |name: &str| match properties.headers.get(name) {
         Some(HeaderValue::Text(text)) => Some(text.clone()),
         Some(HeaderValue::Int(number)) => Some(number.to_string()),
+        // What is stored of a dead letter does not tell it from a number, and a replay has to read the same.
+        Some(HeaderValue::Timestamp(seconds)) => i64::try_from(*seconds).ok().map(|seconds| seconds.to_string()),
         _ => None,
     };
     wire::decode(&Raw {
@@ -93,4 +117,63 @@ pub fn content_hash(delivery: &Delivery) -> [u8; 32] {
     hash.update(id);
     hash.update(&delivery.body);
     hash.finalize().into()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use super::*;
+    use crate::broker::Properties;
+    use crate::store::replay::State;
+
+    const SIGNUP: &str = r#"{"customer_id":"ada"}"#;
+
+    fn check(properties: Properties, body: &str) -> Result<Decoded, DecodeError> {
+        let channel = ChannelId { generation: 1, consumer: 0 };
+        let body = body.as_bytes().to_vec();
+        let came = Delivery { queue: "q".into(), channel, tag: 1, delivered_before: 0, properties, body: body.clone() };
+        let first = Work::new(came);
+        let (state, properties) = (State::Open, first.properties.clone());
+        let again = Work::again(7, StoredLetter { state, queue: "q".into(), properties, body }).unwrap();
+        assert_eq!(format!("{:?}", again.decoded), format!("{:?}", first.decoded));
+        assert_eq!(again.properties, first.properties, "what is stored stays as it was");
+        first.decoded
+    }
+
+    #[test]
+    fn what_is_stored_of_a_delivery_decodes_to_the_same() {
+        let headers: BTreeMap<String, HeaderValue> = [
+            ("cloudEvents_source", HeaderValue::Text("/billing \u{0} ü".into())),
+            ("a", HeaderValue::Null),
+            ("b", HeaderValue::Bool(true)),
+            ("c", HeaderValue::Float(5.0)),
+            ("d", HeaderValue::Float(f64::NAN)),
+            ("e", HeaderValue::Bytes(vec![0, 255])),
+            ("f", HeaderValue::Timestamp(u64::MAX)),
+            ("g", HeaderValue::List(vec![HeaderValue::Int(-1), HeaderValue::Table(BTreeMap::new())])),
+        ]
+        .map(|(name, value)| (name.to_owned(), value))
+        .into();
+        let binary = Properties {
+            content_type: Some("application/json".into()),
+            message_id: Some("evt_1".into()),
+            kind: Some("signup".into()),
+            app_id: Some("/billing".into()),
+            timestamp: Some(1_768_210_200),
+            ..Properties::default()
+        };
+        check(binary.clone(), SIGNUP).unwrap();
+        check(Properties { headers: headers.clone(), ..binary.clone() }, SIGNUP).unwrap();
+        check(Properties { headers: headers.clone(), app_id: None, ..binary.clone() }, SIGNUP).unwrap_err();
+        check(Properties { headers, ..Properties::default() }, "no json").unwrap_err();
+        for id in [HeaderValue::Int(7), HeaderValue::Timestamp(7), HeaderValue::Timestamp(u64::MAX), HeaderValue::Null]
+        {
+            let headers = [("cloudEvents_id".to_owned(), id)].into();
+            drop(check(Properties { message_id: None, headers, ..binary.clone() }, SIGNUP));
+        }
+        let unreadable = [(UNREADABLE.to_owned(), HeaderValue::Bytes(vec![1]))].into();
+        let refused = check(Properties { headers: unreadable, ..binary }, SIGNUP).unwrap_err();
+        assert_eq!(refused.code, RefusalCode::Malformed);
+    }
 }

@@ -11,6 +11,7 @@ pub mod crash;
 pub mod handover;
 pub mod intake;
 mod lane;
+pub mod replay;
 
 pub use handover::Handover;
 pub use lane::{Lane, Parts};

@@ -13,6 +13,8 @@ use crate::domain::outcome::{Outcome, RefusalCode};
 /// A refused delivery.
 #[derive(Debug, Clone, Copy)]
 pub struct DeadLetter<'a> {
+    /// The dead letter that it is already, if a person has it taken again.
+    pub number: Option<i64>,
     /// The queue that it came by first.
     pub queue: &'a str,
     /// Its name as far as it could be read.
@@ -32,14 +34,21 @@ pub struct DeadLetter<'a> {
 }
 
 impl Batch<'_> {
-    /// Keeps a refused delivery; the same one again raises its counter.
+    /// Keeps a refused delivery. The same one again raises its counter and opens it, unless it was discarded under the
+    /// same code. One that a person had taken again stays the dead letter that it is, with the new code and reason.
     pub async fn bury(&mut self, letter: &DeadLetter<'_>) -> Result<(), StoreError> {
+        if let Some(number) = letter.number {
+            return self.bury_again(number, letter).await;
+        }
         let message_id = letter.key.map(|key| key.id.as_str()).or(letter.message_id);
         sqlx::query!(
             "insert into dead_letters (queue, source, message_id, type, content_hash, code, reason, properties, body)
              values ($1, $2, $3, $4, sha256($8 || convert_to($7, 'UTF8')), $5, $6, $7, $8)
              on conflict on constraint dead_letters_same
-             do update set seen = dead_letters.seen + 1, last_seen_at = clock_timestamp()",
+             do update set seen = dead_letters.seen + 1, last_seen_at = clock_timestamp(), code = excluded.code,
+                 reason = excluded.reason,
+                 state = case when (dead_letters.state, dead_letters.code) = ('discarded', excluded.code)
+                              then 'discarded' else 'open' end",
             clean(letter.queue),
             letter.key.map(|key| key.source.as_str()),
             message_id.map(clean),
@@ -48,6 +57,22 @@ impl Batch<'_> {
             clean_text(letter.reason),
             clean_text(letter.properties),
             letter.body,
+        )
+        .execute(&mut *self.tx)
+        .await?;
+        Ok(())
+    }
+
+    /// What it is called and where it came from stays; what could be read of it for the first time is added.
+    async fn bury_again(&mut self, number: i64, letter: &DeadLetter<'_>) -> Result<(), StoreError> {
+        sqlx::query!(
+            "update dead_letters set code = $2, reason = $3, source = coalesce(source, $4), type = coalesce(type, $5)
+             where dead_letter_id = $1",
+            number,
+            letter.code.name(),
+            clean_text(letter.reason),
+            letter.key.map(|key| key.source.as_str()),
+            letter.kind.map(clean),
         )
         .execute(&mut *self.tx)
         .await?;
@@ -63,7 +88,10 @@ impl Batch<'_> {
                         properties, body
                  from inbox where inbox_id = $1
                  on conflict on constraint dead_letters_same
-                 do update set seen = dead_letters.seen + 1, last_seen_at = clock_timestamp()",
+                 do update set seen = dead_letters.seen + 1, last_seen_at = clock_timestamp(), code = excluded.code,
+                     reason = excluded.reason,
+                     state = case when (dead_letters.state, dead_letters.code) = ('discarded', excluded.code)
+                                  then 'discarded' else 'open' end",
                 record.inbox_id.0,
                 record.code.map_or("fact-conflict", RefusalCode::name),
                 record.reason,
@@ -132,6 +160,6 @@ fn clean(text: &str) -> String {
     kept
 }
 
-fn clean_text(text: &str) -> String {
+pub(super) fn clean_text(text: &str) -> String {
     text.replace('\0', "\u{fffd}")
 }

@@ -101,6 +101,7 @@ pub mod migrate;
 mod patience;
 pub mod read;
 pub mod relay;
+pub mod replay;
 pub mod rows;
 pub mod session;
 #[cfg(test)]

@@ -18,7 +18,7 @@ use super::session::Session;
 pub use account::AccountView;
 pub use explain::{KeptMessage, Told, Trace};
 pub use history::{LedgerPage, LedgerQuery};
-pub use refused::{Refused, RefusedBody};
+pub use refused::{Refused, RefusedBody, RefusedQuery};
 pub use stored::{ArrivalRange, Arrived, KeptRules};
 
 /// The database as it is at one moment: a read-only transaction.

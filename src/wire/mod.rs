@@ -154,6 +154,14 @@ pub fn json_text(value: &impl serde::Serialize) -> String {
     written.unwrap_or_else(|| "null".to_owned())
 }
 
+/// Reads what [`json_text`] rendered. A time stamp comes back as a number, bytes as a list of numbers.
+///
+/// # Errors
+/// What is wrong with the text, in words.
+pub fn from_json_text<T: serde::de::DeserializeOwned>(text: &str) -> Result<T, String> {
+    serde_json::from_str(text).map_err(|error| error.to_string())
+}
+
 /// `usage-recorded` and `credit-adjustment` will be two more arms here, each with a file of its own.
 fn content(kind: MessageType, data: &Fields<'_>) -> Option<Content> {
     match kind {

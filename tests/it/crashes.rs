@@ -50,6 +50,12 @@ async fn a_message_that_kills_every_process_is_dead_lettered_and_its_neighbours_
     // A neighbour that was committed and not acknowledged comes again, and may be noted at this moment.
     worker.stop_with_empty_queues().await;
     assert_eq!(worker.number("select count(*) from attempts").await, Ok(0), "attempts that are left");
+
+    // What killed processes is no more: the original bytes are decoded now.
+    let replay = ["dead-letters", "replay", "--reason", "crashed-worker", "--actor", "ada", "--yes"];
+    let replayed = worker.place.credits(&replay).await;
+    assert!(replayed.status.success(), "{}", String::from_utf8_lossy(&replayed.stderr));
+    assert_eq!(worker.grants(killer.customer()).await, [("1000".to_owned(), "1000".to_owned())]);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -4,6 +4,9 @@
 //! and runs the real program as child processes; the harness speaks the user's verbs.
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
+// The core's own histories name it so: see `histories`.
+use credits::domain;
+
 mod fixtures;
 mod generator;
 mod harness;
@@ -18,6 +21,7 @@ mod docker_files;
 mod due;
 mod envelopes;
 mod fences;
+mod histories;
 mod hostile_bodies;
 mod idempotency;
 mod kills;
@@ -25,6 +29,7 @@ mod lifecycle;
 mod nacks;
 mod outages;
 mod readme;
+mod replay;
 mod rules_diff;
 mod rules_test;
 mod samples;

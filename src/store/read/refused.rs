@@ -4,6 +4,7 @@ use super::Snapshot;
 use crate::domain::message::Timestamp;
 use crate::domain::outcome::RefusalCode;
 use crate::store::error::StoreError;
+use crate::store::replay::Act;
 
 /// A refused message, without its body.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -28,6 +29,19 @@ pub struct Refused {
     pub first_seen_at: Timestamp,
     /// When it came last.
     pub last_seen_at: Timestamp,
+    /// `open`, `replayed` or `discarded`.
+    pub state: String,
+}
+
+/// Which refused messages.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct RefusedQuery {
+    /// Of this code only.
+    pub code: Option<RefusalCode>,
+    /// Closed ones too: replayed and discarded.
+    pub closed: bool,
+    /// At most so many.
+    pub limit: u32,
 }
 
 /// What a refused message said.
@@ -54,23 +68,25 @@ macro_rules! refused {
             seen: row.seen,
             first_seen_at: row.first_seen_at,
             last_seen_at: row.last_seen_at,
+            state: row.state,
         }
     }};
 }
 
 impl Snapshot<'_> {
-    /// Refused messages, the newest first, at most `limit`.
+    /// Refused messages, the newest first.
     ///
     /// # Errors
     /// [`StoreError`].
-    pub async fn dead_letters(&mut self, code: Option<RefusalCode>, limit: u32) -> Result<Vec<Refused>, StoreError> {
+    pub async fn dead_letters(&mut self, query: RefusedQuery) -> Result<Vec<Refused>, StoreError> {
         let rows = sqlx::query!(
             "select dead_letter_id, queue, source, message_id, type as kind, code, reason, seen, first_seen_at,
-                    last_seen_at
-             from dead_letters where $1::text is null or code = $1
-             order by dead_letter_id desc limit $2",
-            code.map(RefusalCode::name),
-            i64::from(limit),
+                    last_seen_at, state
+             from dead_letters where ($1::text is null or code = $1) and ($2 or state = 'open')
+             order by dead_letter_id desc limit $3",
+            query.code.map(RefusalCode::name),
+            query.closed,
+            i64::from(query.limit),
         )
         .fetch_all(&mut *self.tx)
         .await?;
@@ -84,7 +100,7 @@ impl Snapshot<'_> {
     pub async fn dead_letter(&mut self, number: i64) -> Result<Option<(Refused, RefusedBody)>, StoreError> {
         let row = sqlx::query!(
             "select dead_letter_id, queue, source, message_id, type as kind, code, reason, seen, first_seen_at,
-                    last_seen_at, properties, body
+                    last_seen_at, state, properties, body
              from dead_letters where dead_letter_id = $1",
             number,
         )
@@ -95,6 +111,20 @@ impl Snapshot<'_> {
         Ok(Some((refused!(row), said)))
     }
 
+    /// What people did about a refused message, in order.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub async fn dead_letter_history(&mut self, number: i64) -> Result<Vec<Act>, StoreError> {
+        let acts = sqlx::query_as!(
+            Act,
+            "select act, actor, outcome, code, reason, positions, acted_at from dead_letter_history
+             where dead_letter_id = $1 order by act_id",
+            number,
+        );
+        Ok(acts.fetch_all(&mut *self.tx).await?)
+    }
+
     /// The refused messages of an id, the oldest first.
     pub(super) async fn refused_under(
         &mut self,
@@ -103,7 +133,7 @@ impl Snapshot<'_> {
     ) -> Result<Vec<Refused>, StoreError> {
         let rows = sqlx::query!(
             "select dead_letter_id, queue, source, message_id, type as kind, code, reason, seen, first_seen_at,
-                    last_seen_at
+                    last_seen_at, state
              from dead_letters where message_id = $1 and ($2::text is null or source = $2)
              order by dead_letter_id",
             message_id,

@@ -17,7 +17,7 @@ use crate::config::RulesFile;
 use crate::domain::ids::CustomerId;
 use crate::domain::outcome::{Outcome, RefusalCode};
 use crate::domain::rules::Rules;
-use crate::handler::batch::{Attempt, attempt};
+use crate::handler::batch::{Attempt, attempt, letter};
 use crate::handler::intake::Work;
 
 /// Rules for the messages below.
@@ -78,6 +78,11 @@ impl TestDatabase {
         Database::new(options(self.url.clone()))
     }
 
+    /// The rules in force.
+    pub(crate) fn rules(&self) -> &Rules {
+        &self.rules
+    }
+
     /// The SHA-256 of the rules in force.
     pub(crate) fn rules_hash(&self) -> String {
         self.rules.hash.to_string()
@@ -109,6 +114,17 @@ impl TestDatabase {
         let mut session = self.session().await;
         let row = session.connection.fetch_one(AssertSqlSafe(sql.to_owned())).await.unwrap();
         row.try_get(0).unwrap()
+    }
+
+    /// Keeps bodies as three processes leave them that died on them: undecoded.
+    pub(crate) async fn crash_on(&self, bodies: &[impl AsRef<[u8]>]) {
+        let mut session = self.session().await;
+        let mut batch = session.begin().await.unwrap();
+        for body in bodies {
+            let work = Work::unread(delivery(body.as_ref()));
+            batch.bury(&letter(&work, RefusalCode::CrashedWorker, "three processes died")).await.unwrap();
+        }
+        batch.commit().await.unwrap();
     }
 
     /// Takes bodies of messages in one batch, as the worker does, and gives what became of each.

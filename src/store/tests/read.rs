@@ -4,7 +4,7 @@ use super::{TestDatabase, customer, payment, refund, signup};
 use crate::domain::ids::{MessageId, Source};
 use crate::domain::ledger::{EntryType, GrantStatus};
 use crate::domain::outcome::{Outcome, RefusalCode};
-use crate::store::read::{AccountView, Gauges, LedgerQuery, Trace};
+use crate::store::read::{AccountView, Gauges, LedgerQuery, RefusedQuery, Trace};
 
 async fn account(db: &TestDatabase, id: &str) -> AccountView {
     let mut session = db.session().await;
@@ -176,11 +176,17 @@ async fn dead_letters_come_newest_first_with_their_original_bytes() {
     db.take(&bodies).await;
     let mut session = db.session().await;
     let mut snapshot = session.snapshot().await.unwrap();
-    let all = snapshot.dead_letters(None, 10).await.unwrap();
+    let all = snapshot.dead_letters(RefusedQuery { code: None, closed: false, limit: 10 }).await.unwrap();
     let told: Vec<(&str, i64)> = all.iter().map(|letter| (letter.code.as_str(), letter.seen)).collect();
     assert_eq!(told, [("too-large", 1), ("malformed", 1), ("malformed", 2)]);
-    assert_eq!(snapshot.dead_letters(Some(RefusalCode::TooLarge), 10).await.unwrap(), all[..1]);
-    assert_eq!(snapshot.dead_letters(None, 2).await.unwrap(), all[..2]);
+    assert_eq!(
+        snapshot
+            .dead_letters(RefusedQuery { code: Some(RefusalCode::TooLarge), closed: true, limit: 10 })
+            .await
+            .unwrap(),
+        all[..1]
+    );
+    assert_eq!(snapshot.dead_letters(RefusedQuery { code: None, closed: false, limit: 2 }).await.unwrap(), all[..2]);
     let (letter, said) = snapshot.dead_letter(all[1].number).await.unwrap().unwrap();
     assert_eq!((letter, said.body.as_slice()), (all[1].clone(), bodies[1]));
     assert!(said.properties.contains("application/cloudevents+json"));
