@@ -248,9 +248,21 @@ create table dead_letters (
     seen           bigint      not null default 1,
     first_seen_at  timestamptz not null default clock_timestamp(),
     last_seen_at   timestamptz not null default clock_timestamp(),
+    inbox_id       uuid,       -- its row, if it was kept before: a refund that became a conflict
+    -- A contradiction: what is stated twice, both values, and the messages that state them.
+    conflict_field text,
+    conflict_kept  text,
+    conflict_given text,
+    kept_source    text        collate "C",
+    kept_id        text        collate "C",
+    given_source   text        collate "C",
+    given_id       text        collate "C",
     -- The same one again raises `seen`.
     constraint dead_letters_same unique nulls not distinct (queue, message_id, content_hash)
 );
+-- For `explain`: what was refused under an id, and what was refused for contradicting a message.
+create index dead_letters_by_message on dead_letters (message_id);
+create index dead_letters_by_kept on dead_letters (kept_id) where kept_id is not null;
 
 -- Deliveries that were seen for the third time: one row per process start that tries one alone.
 create table attempts (

@@ -9,7 +9,7 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use super::account::{Account, Grant, Why};
-use super::facts::{Facts, Kept};
+use super::facts::{Contradiction, Facts, Kept};
 use super::groups::regroup;
 use super::ids::{Actor, CustomerId, GrantId, Identity, InboxId, PurchaseId, Reason, RuleName};
 use super::ledger::Entry;
@@ -54,6 +54,8 @@ pub struct Record {
     pub reason: String,
     /// The entries that came of it: places in [`Changes::entries`].
     pub entries: Vec<usize>,
+    /// Both sides, if it contradicts what is kept.
+    pub conflict: Option<Box<Contradiction>>,
 }
 
 /// What a batch changed.
@@ -188,11 +190,11 @@ impl<'r> Books<'r> {
             }
             // Without it there was no contradiction: what a refund's message contradicts is its own conflict.
             Err(why) if kept.refund_id().is_some() => {
-                refused(kept.inbox_id, RefusalCode::FactConflict, why.to_string())
+                contradicts(kept.inbox_id, why)
             }
             Err(_) => match regroup(&messages, kept) {
                 Ok(regrouped) => self.rearrange(&ids, regrouped, kept),
-                Err(why) => refused(kept.inbox_id, RefusalCode::FactConflict, why.to_string()),
+                Err(why) => contradicts(kept.inbox_id, why),
             },
         }
     }
@@ -353,7 +355,7 @@ pub(super) fn note_grants(changes: &mut Changes, customer_id: &CustomerId, first
 }
 
 /// Whether the message at `at` adds anything to those before it: a duplicate waits for nothing.
-fn says_something(kept: &[Kept], at: usize) -> bool {
+pub(super) fn says_something(kept: &[Kept], at: usize) -> bool {
     let (before, from) = kept.split_at(at);
     let adds = |mut facts: Facts| from.first().map_or(Ok(false), |message| facts.add(message));
     Facts::unite(before).and_then(adds).unwrap_or_default()
@@ -389,11 +391,16 @@ fn repeated(taken: TakenKey, inbox_id: InboxId, fingerprint: Fingerprint) -> Rec
 }
 
 pub(super) fn record(inbox_id: InboxId, outcome: Outcome, reason: String, entries: Vec<usize>) -> Record {
-    Record { inbox_id, outcome, code: None, reason, entries }
+    Record { inbox_id, outcome, code: None, reason, entries, conflict: None }
 }
 
-pub(super) fn refused(inbox_id: InboxId, code: RefusalCode, reason: String) -> Record {
-    Record { inbox_id, outcome: Outcome::DeadLettered, code: Some(code), reason, entries: Vec::new() }
+fn refused(inbox_id: InboxId, code: RefusalCode, reason: String) -> Record {
+    Record { code: Some(code), ..record(inbox_id, Outcome::DeadLettered, reason, Vec::new()) }
+}
+
+pub(super) fn contradicts(inbox_id: InboxId, why: Contradiction) -> Record {
+    let conflict = refused(inbox_id, RefusalCode::FactConflict, why.to_string());
+    Record { conflict: Some(Box::new(why)), ..conflict }
 }
 
 fn told_record(inbox_id: InboxId, told: Told, entries: Vec<usize>) -> Record {

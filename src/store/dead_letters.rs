@@ -6,6 +6,7 @@ use super::batch::Batch;
 use super::error::StoreError;
 use super::session::Session;
 use crate::domain::books::Books;
+use crate::domain::facts::Contradiction;
 use crate::domain::ids::MAX_ID_BYTES;
 use crate::domain::message::MessageKey;
 use crate::domain::outcome::{Outcome, RefusalCode};
@@ -29,15 +30,44 @@ pub struct DeadLetter<'a> {
     pub properties: &'a str,
     /// Its body, as it came.
     pub body: &'a [u8],
+    /// Both sides, if it contradicts what is kept.
+    pub conflict: Option<&'a Contradiction>,
+}
+
+/// The columns of a contradiction.
+#[derive(Default)]
+struct Sides {
+    field: Option<String>,
+    kept: Option<String>,
+    given: Option<String>,
+    kept_by: (Option<String>, Option<String>),
+    given_by: (Option<String>, Option<String>),
+}
+
+impl Sides {
+    fn of(conflict: Option<&Contradiction>) -> Self {
+        let Some(conflict) = conflict else { return Self::default() };
+        let key = |key: Option<&MessageKey>| (key.map(|key| key.source.to_string()), key.map(|key| key.id.to_string()));
+        Self {
+            field: Some(conflict.field.clone()),
+            kept: Some(conflict.kept.clone()),
+            given: Some(conflict.given.clone()),
+            kept_by: key(conflict.kept_by.as_ref()),
+            given_by: key(conflict.given_by.as_ref()),
+        }
+    }
 }
 
 impl Batch<'_> {
     /// Keeps a refused delivery; the same one again raises its counter.
     pub async fn bury(&mut self, letter: &DeadLetter<'_>) -> Result<(), StoreError> {
         let message_id = letter.key.map(|key| key.id.as_str()).or(letter.message_id);
+        let sides = Sides::of(letter.conflict);
         sqlx::query!(
-            "insert into dead_letters (queue, source, message_id, type, content_hash, code, reason, properties, body)
-             values ($1, $2, $3, $4, sha256($8 || convert_to($7, 'UTF8')), $5, $6, $7, $8)
+            "insert into dead_letters (queue, source, message_id, type, content_hash, code, reason, properties, body,
+                 conflict_field, conflict_kept, conflict_given, kept_source, kept_id, given_source, given_id)
+             values ($1, $2, $3, $4, sha256($8 || convert_to($7, 'UTF8')), $5, $6, $7, $8, $9, $10, $11, $12, $13, $14,
+                 $15)
              on conflict on constraint dead_letters_same
              do update set seen = dead_letters.seen + 1, last_seen_at = clock_timestamp()",
             clean(letter.queue),
@@ -48,6 +78,13 @@ impl Batch<'_> {
             clean_text(letter.reason),
             clean_text(letter.properties),
             letter.body,
+            sides.field,
+            sides.kept,
+            sides.given,
+            sides.kept_by.0,
+            sides.kept_by.1,
+            sides.given_by.0,
+            sides.given_by.1,
         )
         .execute(&mut *self.tx)
         .await?;
@@ -57,16 +94,27 @@ impl Batch<'_> {
     /// Keeps the messages of refunds that became conflicts: their original bytes are in the inbox.
     pub async fn bury_released(&mut self, books: &Books<'_>) -> Result<(), StoreError> {
         for record in books.changes.earlier.iter().filter(|record| record.outcome == Outcome::DeadLettered) {
+            let sides = Sides::of(record.conflict.as_deref());
             sqlx::query!(
-                "insert into dead_letters (queue, source, message_id, type, content_hash, code, reason, properties, body)
+                "insert into dead_letters (queue, source, message_id, type, content_hash, code, reason, properties,
+                     body, inbox_id, conflict_field, conflict_kept, conflict_given, kept_source, kept_id, given_source,
+                     given_id)
                  select queue, source, message_id, type, sha256(body || convert_to(properties, 'UTF8')), $2, $3,
-                        properties, body
+                        properties, body, inbox_id, $4, $5, $6, $7, $8, $9, $10
                  from inbox where inbox_id = $1
                  on conflict on constraint dead_letters_same
-                 do update set seen = dead_letters.seen + 1, last_seen_at = clock_timestamp()",
+                 do update set seen = dead_letters.seen + 1, last_seen_at = clock_timestamp(),
+                     inbox_id = excluded.inbox_id",
                 record.inbox_id.0,
                 record.code.map_or("fact-conflict", RefusalCode::name),
                 record.reason,
+                sides.field,
+                sides.kept,
+                sides.given,
+                sides.kept_by.0,
+                sides.kept_by.1,
+                sides.given_by.0,
+                sides.given_by.1,
             )
             .execute(&mut *self.tx)
             .await?;

@@ -10,7 +10,7 @@ use uuid::Uuid;
 use super::{AccountView, Refused, Snapshot};
 use crate::domain::ids::{CustomerId, InboxId, MessageId, RulesHash, Source};
 use crate::domain::ledger::LedgerEntry;
-use crate::domain::message::{MessageKey, MessageType, Timestamp};
+use crate::domain::message::{Fingerprint, MessageKey, Timestamp};
 use crate::domain::outcome::{Outcome, RefusalCode};
 use crate::store::error::StoreError;
 use crate::store::rows::{id, rules_hash};
@@ -41,8 +41,12 @@ pub struct KeptMessage {
     pub structured: bool,
     /// The queue that it came by.
     pub queue: String,
+    /// Its body, as it came.
+    pub body: Vec<u8>,
     /// When it was kept.
     pub received_at: Timestamp,
+    /// Under which content its key is taken; absent once the key is free again.
+    pub fingerprint: Option<Fingerprint>,
     /// What became of it, in order.
     pub outcomes: Vec<Told>,
     /// The entries that came of it, in order.
@@ -91,18 +95,23 @@ impl Snapshot<'_> {
         let source = source.map(Source::as_str);
         let refused = self.refused_under(message_id.as_str(), source).await?;
         let mut inbox = self.inbox_by_key(message_id, source).await?;
-        if refused.iter().any(is_released_refund) {
-            inbox.extend(self.inbox_by_scan(message_id, source).await?);
-        }
+        // Released refunds: they have no key any more.
+        inbox.extend(refused.iter().filter_map(|letter| letter.inbox_id).map(|id| id.0));
         let mut kept = self.kept(&inbox.into_iter().collect::<Vec<_>>()).await?;
         for message in &mut kept {
-            message.outcomes = self.outcomes(message.inbox_id).await?;
             let positions: Vec<i64> = message.outcomes.iter().flat_map(|told| told.positions.clone()).collect();
             message.entries = self.entries_at(&positions).await?;
             message.accounts = self.touched(&message.entries).await?;
         }
-        let published_to = sqlx::query_scalar!("select position from relay_cursor").fetch_one(&mut *self.tx).await?;
-        Ok(Trace { kept, refused, published_to })
+        Ok(Trace { kept, refused, published_to: self.published_to().await? })
+    }
+
+    /// Entries up to this position are published and confirmed.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub async fn published_to(&mut self) -> Result<i64, StoreError> {
+        Ok(sqlx::query_scalar!("select position from relay_cursor").fetch_one(&mut *self.tx).await?)
     }
 
     async fn inbox_by_key(&mut self, id: &MessageId, source: Option<&str>) -> Result<BTreeSet<Uuid>, StoreError> {
@@ -116,24 +125,14 @@ impl Snapshot<'_> {
         Ok(rows.into_iter().collect())
     }
 
-    /// For released refunds alone: they have no key, and the inbox has no index on ids.
-    async fn inbox_by_scan(&mut self, id: &MessageId, source: Option<&str>) -> Result<BTreeSet<Uuid>, StoreError> {
-        let rows = sqlx::query_scalar!(
-            "select inbox_id from inbox
-             where message_id = $1 and type = $3 and ($2::text is null or source = $2)",
-            id.as_str(),
-            source,
-            MessageType::Refund.name(),
-        )
-        .fetch_all(&mut *self.tx)
-        .await?;
-        Ok(rows.into_iter().collect())
-    }
-
-    async fn kept(&mut self, ids: &[Uuid]) -> Result<Vec<KeptMessage>, StoreError> {
+    /// Kept messages with their outcomes, in order of arrival.
+    pub(super) async fn kept(&mut self, ids: &[Uuid]) -> Result<Vec<KeptMessage>, StoreError> {
         let rows = sqlx::query!(
-            "select inbox_id, source, message_id, type as kind, time, structured, queue, received_at
-             from inbox where inbox_id = any($1) order by inbox_id",
+            r#"select i.inbox_id, i.source, i.message_id, i.type as kind, i.time, i.structured, i.queue, i.body,
+                      i.received_at, k.fingerprint as "fingerprint?"
+               from inbox i left join message_keys k
+                    on k.message_id = i.message_id and k.source = i.source and k.inbox_id = i.inbox_id
+               where i.inbox_id = any($1) order by i.inbox_id"#,
             ids,
         )
         .fetch_all(&mut *self.tx)
@@ -144,7 +143,11 @@ impl Snapshot<'_> {
                 id: id(MessageId::parse(message_id))?,
             })
         };
-        rows.into_iter()
+        let fingerprint = |bytes: Vec<u8>| {
+            bytes.try_into().map(Fingerprint).map_err(|_| StoreError::corrupt("fingerprint"))
+        };
+        let mut kept = rows
+            .into_iter()
             .map(|row| {
                 Ok(KeptMessage {
                     inbox_id: InboxId(row.inbox_id),
@@ -153,13 +156,19 @@ impl Snapshot<'_> {
                     time: row.time,
                     structured: row.structured,
                     queue: row.queue,
+                    body: row.body,
                     received_at: row.received_at,
+                    fingerprint: row.fingerprint.map(fingerprint).transpose()?,
                     outcomes: Vec::new(),
                     entries: Vec::new(),
                     accounts: Vec::new(),
                 })
             })
-            .collect()
+            .collect::<Result<Vec<_>, StoreError>>()?;
+        for message in &mut kept {
+            message.outcomes = self.outcomes(message.inbox_id).await?;
+        }
+        Ok(kept)
     }
 
     async fn outcomes(&mut self, InboxId(inbox_id): InboxId) -> Result<Vec<Told>, StoreError> {
@@ -201,9 +210,4 @@ impl Snapshot<'_> {
         }
         Ok(views)
     }
-}
-
-/// Only a refund can become a conflict after it was kept.
-fn is_released_refund(refused: &Refused) -> bool {
-    refused.code == RefusalCode::FactConflict.name() && refused.kind.as_deref() == Some(MessageType::Refund.name())
 }
