@@ -5,6 +5,7 @@ use clap::builder::{PossibleValuesParser, TypedValueParser};
 use serde_json::{Value, json};
 
 use super::ask::ask;
+use super::conflict::Conflict;
 use super::output::{self, Format};
 use super::show::{self, time};
 use super::{ExitError, Global};
@@ -29,7 +30,8 @@ pub enum Verb {
     List(ListArgs),
     /// Show one: why it was refused, its properties and its body as it came
     ///
-    /// A body that is no text is shown in hexadecimal. Exits with 1 if there is none of that number.
+    /// Of a conflict both sides stand side by side: the field, what the kept message says, what the refused one says. A
+    /// body that is no text is shown in hexadecimal. Exits with 1 if there is none of that number.
     Show(ShowArgs),
 }
 
@@ -88,13 +90,20 @@ pub async fn list(session: &mut Session, args: &ListArgs) -> Result<String, Exit
 /// # Errors
 /// [`ExitError::Failed`] if there is none of that number.
 pub async fn show_one(session: &mut Session, args: &ShowArgs) -> Result<String, ExitError> {
-    let found = session.snapshot().await?.dead_letter(args.number).await?;
+    let mut snapshot = session.snapshot().await?;
+    let found = snapshot.dead_letter(args.number).await?;
     let missing = || ExitError::Failed(anyhow::anyhow!("there is no dead letter with the number {}", args.number));
     let (letter, said) = found.ok_or_else(missing)?;
-    Ok(if args.format.json { output::pretty(&one_json(&letter, &said)) } else { one_text(&letter, &said) })
+    let conflict = Conflict::load(&mut snapshot, &letter, &said).await?;
+    let conflict = conflict.as_ref();
+    Ok(if args.format.json {
+        output::pretty(&one_json(&letter, &said, conflict))
+    } else {
+        one_text(&letter, &said, conflict)
+    })
 }
 
-fn one_text(letter: &Refused, said: &RefusedBody) -> String {
+fn one_text(letter: &Refused, said: &RefusedBody, conflict: Option<&Conflict>) -> String {
     let fields = show::fields(&[
         ("number", Some(letter.number.to_string())),
         ("code", Some(letter.code.clone())),
@@ -112,10 +121,11 @@ fn one_text(letter: &Refused, said: &RefusedBody) -> String {
         Ok(body) => ("", body.lines().map(|line| output::printable(line) + "\n").collect()),
         Err(_) => (", hexadecimal", hex_lines(&said.body)),
     };
-    format!("{fields}\nbody ({} bytes{how}):\n{body}", said.body.len())
+    let conflict = conflict.map_or_else(String::new, Conflict::words);
+    format!("{fields}{conflict}\nbody ({} bytes{how}):\n{body}", said.body.len())
 }
 
-fn one_json(letter: &Refused, said: &RefusedBody) -> Value {
+fn one_json(letter: &Refused, said: &RefusedBody, conflict: Option<&Conflict>) -> Value {
     let properties: Value = serde_json::from_str(&said.properties).unwrap_or_else(|_| said.properties.clone().into());
     let body = str::from_utf8(&said.body);
     show::compact(json!({
@@ -129,6 +139,7 @@ fn one_json(letter: &Refused, said: &RefusedBody) -> Value {
         "seen": letter.seen.to_string(),
         "first_seen_at": time(letter.first_seen_at),
         "last_seen_at": time(letter.last_seen_at),
+        "conflict": conflict.map(Conflict::json),
         "properties": properties,
         "body": body.ok(),
         "body_hex": body.err().map(|_| hex::encode(&said.body)),

@@ -16,6 +16,10 @@ async fn shown(db: &TestDatabase, line: &str) -> Result<String, String> {
         Verb::Balance(args) => balance::answer(session, args).await,
         Verb::Grants(args) => grants::answer(session, args).await,
         Verb::Explain(args) => explain::answer(session, args).await,
+        Verb::Waiting(args) => {
+            let waiting::Verb::List(args) = &args.verb;
+            waiting::list(session, args).await
+        }
         Verb::Ledger(args) => match &args.verb {
             ledger::Verb::List(args) => ledger::list(session, args).await,
             ledger::Verb::Verify(args) => {

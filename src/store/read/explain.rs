@@ -127,6 +127,18 @@ impl Snapshot<'_> {
 
     /// Kept messages with their outcomes, in order of arrival.
     pub(super) async fn kept(&mut self, ids: &[Uuid]) -> Result<Vec<KeptMessage>, StoreError> {
+        let mut kept = self.messages(ids).await?;
+        for message in &mut kept {
+            message.outcomes = self.outcomes(message.inbox_id).await?;
+        }
+        Ok(kept)
+    }
+
+    /// Kept messages as they came, in order of arrival.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub async fn messages(&mut self, ids: &[Uuid]) -> Result<Vec<KeptMessage>, StoreError> {
         let rows = sqlx::query!(
             r#"select i.inbox_id, i.source, i.message_id, i.type as kind, i.time, i.structured, i.queue, i.body,
                       i.received_at, k.fingerprint as "fingerprint?"
@@ -146,8 +158,7 @@ impl Snapshot<'_> {
         let fingerprint = |bytes: Vec<u8>| {
             bytes.try_into().map(Fingerprint).map_err(|_| StoreError::corrupt("fingerprint"))
         };
-        let mut kept = rows
-            .into_iter()
+        rows.into_iter()
             .map(|row| {
                 Ok(KeptMessage {
                     inbox_id: InboxId(row.inbox_id),
@@ -164,11 +175,16 @@ impl Snapshot<'_> {
                     accounts: Vec::new(),
                 })
             })
-            .collect::<Result<Vec<_>, StoreError>>()?;
-        for message in &mut kept {
-            message.outcomes = self.outcomes(message.inbox_id).await?;
-        }
-        Ok(kept)
+            .collect()
+    }
+
+    /// The message that holds a key.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub async fn keeper(&mut self, key: &MessageKey) -> Result<Option<KeptMessage>, StoreError> {
+        let ids: Vec<Uuid> = self.inbox_by_key(&key.id, Some(key.source.as_str())).await?.into_iter().collect();
+        Ok(self.messages(&ids).await?.pop())
     }
 
     async fn outcomes(&mut self, InboxId(inbox_id): InboxId) -> Result<Vec<Told>, StoreError> {
@@ -195,7 +211,7 @@ impl Snapshot<'_> {
     }
 
     /// The accounts of `entries`, each with the grants that they touched and no others.
-    async fn touched(&mut self, entries: &[LedgerEntry]) -> Result<Vec<AccountView>, StoreError> {
+    pub(super) async fn touched(&mut self, entries: &[LedgerEntry]) -> Result<Vec<AccountView>, StoreError> {
         let mut grants: BTreeMap<&CustomerId, BTreeSet<Uuid>> = BTreeMap::new();
         for LedgerEntry { entry, .. } in entries {
             grants.entry(&entry.customer_id).or_default().extend(entry.grant.map(|grant| grant.grant_id.0));

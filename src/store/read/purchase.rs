@@ -6,7 +6,7 @@ use std::collections::{BTreeSet, HashMap};
 
 use uuid::Uuid;
 
-use super::{KeptMessage, Snapshot};
+use super::{AccountView, KeptMessage, Snapshot};
 use crate::domain::account::Grant;
 use crate::domain::ids::{CustomerId, GrantId, Identity, InboxId, PurchaseId, RuleName, RulesHash};
 use crate::domain::ledger::LedgerEntry;
@@ -31,6 +31,8 @@ pub struct PurchaseRows {
     pub grants: HashMap<GrantId, Grant>,
     /// Every entry of those grants, in order.
     pub entries: Vec<LedgerEntry>,
+    /// The accounts of those grants, each with them alone, as they are now.
+    pub accounts: Vec<AccountView>,
 }
 
 /// One message that waits.
@@ -85,6 +87,7 @@ impl Snapshot<'_> {
             waiting: row.waiting.into_iter().map(InboxId).collect(),
             pending: self.pending(purchase).await?,
             entries: Vec::new(),
+            accounts: Vec::new(),
             grants,
         };
         let customers: BTreeSet<CustomerId> =
@@ -93,6 +96,7 @@ impl Snapshot<'_> {
             rows.entries.extend(self.entries_of(&customer, &row.grants).await?);
         }
         rows.entries.sort_by_key(|entry| entry.position);
+        rows.accounts = self.touched(&rows.entries).await?;
         Ok(Some(rows))
     }
 
@@ -154,6 +158,33 @@ impl Snapshot<'_> {
         let more = rows.len() > limit as usize;
         rows.truncate(limit as usize);
         Ok((rows.into_iter().map(PurchaseId).collect(), more))
+    }
+
+    /// A customer's grants that no purchase gave, the latest first, at most `limit`.
+    pub async fn grants_apart(&mut self, customer: &CustomerId, limit: u32) -> Result<Vec<GrantId>, StoreError> {
+        let rows = sqlx::query_scalar!(
+            "select grant_id from grants where customer_id = $1 and purchase_id is null
+             order by first_counts_at desc, grant_id limit $2",
+            customer.as_str(),
+            i64::from(limit),
+        )
+        .fetch_all(&mut *self.tx)
+        .await?;
+        Ok(rows.into_iter().map(GrantId).collect())
+    }
+
+    /// A customer's account as it is now, with these grants and no others.
+    pub async fn account_of(
+        &mut self,
+        customer: &CustomerId,
+        grants: &[GrantId],
+    ) -> Result<Option<AccountView>, StoreError> {
+        let ids: Vec<Uuid> = grants.iter().map(|grant| grant.0).collect();
+        let mut view = self.account_with(customer, &ids).await?;
+        if let Some(view) = &mut view {
+            view.account.grants.retain(|id, _| grants.contains(id));
+        }
+        Ok(view)
     }
 
     /// The messages that wait, the oldest purchase first, at most `limit`.
