@@ -53,9 +53,9 @@ impl Conflict {
         };
         let contradictions = match &letter.conflict {
             Some(conflict) => vec![Contradicted {
-                field: conflict.field.clone(),
-                kept: Some(conflict.kept.clone()),
-                refused: Some(conflict.given.clone()),
+                field: conflict.field.to_string(),
+                kept: Some(conflict.kept.to_string()),
+                refused: Some(conflict.given.to_string()),
             }],
             None => fields.iter().filter(|field| field.differs()).map(contradicted).collect(),
         };
@@ -144,8 +144,7 @@ fn read(letter: &Refused, said: &RefusedBody) -> Option<Content> {
     let key = own_key(letter)?;
     [true, false].into_iter().find_map(|structured| {
         let kind = letter.kind.as_deref()?;
-        let stored =
-            wire::Stored { structured, key: &key, kind, time: letter.first_seen_at, body: &said.body };
+        let stored = wire::Stored { structured, key: &key, kind, time: letter.first_seen_at, body: &said.body };
         wire::decode_stored(&stored).ok().map(|message| message.content)
     })
 }

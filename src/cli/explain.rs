@@ -95,7 +95,9 @@ fn unknown(args: &Args) -> anyhow::Error {
         Some(Meant::Purchase) => anyhow::anyhow!("no message names a payment, invoice, alias or refund {word}"),
         Some(Meant::Grant) => anyhow::anyhow!("there is no grant {word}"),
         Some(Meant::Customer) => anyhow::anyhow!("no message names a customer {word}"),
-        None => anyhow::anyhow!("{word} is no message that has arrived, no name of a purchase, no grant and no customer"),
+        None => {
+            anyhow::anyhow!("{word} is no message that has arrived, no name of a purchase, no grant and no customer")
+        }
     }
 }
 

@@ -105,8 +105,7 @@ impl<'a> Row<'a> {
 }
 
 fn table<'a>(rows: impl Iterator<Item = Row<'a>>) -> Listing {
-    let mut listing =
-        Listing::new(&["message_id", "source", "type", "purchase", "waiting_since", "age", "waits_for"]);
+    let mut listing = Listing::new(&["message_id", "source", "type", "purchase", "waiting_since", "age", "waits_for"]);
     for row in rows {
         listing.add([
             Some(row.message.key.id.to_string()),

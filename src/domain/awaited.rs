@@ -41,13 +41,13 @@ pub fn awaited(
 /// `the payment pi_1 or the invoice in_1 that it refunds`.
 fn either(statement: &Statement, why: &str) -> String {
     let names = statement.names();
-    let named = names.iter().filter_map(|name| match name {
+    let partners = names.iter().filter_map(|name| match name {
         Name::Payment(id) => Some(format!("the payment {id}")),
         Name::Invoice(id) => Some(format!("the invoice {id}")),
         Name::Other(id) => Some(format!("a payment or an invoice with the alias {id}")),
         Name::Refund(_) => None,
     });
-    format!("{} {why}", named.collect::<Vec<_>>().join(" or "))
+    format!("{} {why}", partners.collect::<Vec<_>>().join(" or "))
 }
 
 fn lines(facts: &Facts) -> String {

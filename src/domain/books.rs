@@ -189,9 +189,7 @@ impl<'r> Books<'r> {
                 if new || ids.len() > 1 { self.evaluate(purchase, &facts, kept) } else { self.repeat(purchase, kept) }
             }
             // Without it there was no contradiction: what a refund's message contradicts is its own conflict.
-            Err(why) if kept.refund_id().is_some() => {
-                contradicts(kept.inbox_id, why)
-            }
+            Err(why) if kept.refund_id().is_some() => contradicts(kept.inbox_id, why),
             Err(_) => match regroup(&messages, kept) {
                 Ok(regrouped) => self.rearrange(&ids, regrouped, kept),
                 Err(why) => contradicts(kept.inbox_id, why),

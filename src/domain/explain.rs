@@ -216,7 +216,11 @@ fn steps(facts: &Facts, want: &Wanted<'_>, reckoning: &Reckoning) -> Vec<(&'stat
 }
 
 fn part(quotient: &str, value: &Fraction, is_nothing: bool) -> String {
-    if is_nothing { "0, nothing of it is on this line".to_owned() } else { format!("{quotient} = {}", value.in_words()) }
+    if is_nothing {
+        "0, nothing of it is on this line".to_owned()
+    } else {
+        format!("{quotient} = {}", value.in_words())
+    }
 }
 
 /// The messages that said before what the one at `at` says; empty if it says something new.

@@ -48,11 +48,11 @@ impl Kept {
 #[error("{field}: {kept}{} contradicts {given}", by(kept_by.as_ref()))]
 pub struct Contradiction {
     /// What is stated twice, such as `payment pi_1: amount`.
-    pub field: String,
+    pub field: Box<str>,
     /// What is kept.
-    pub kept: String,
+    pub kept: Box<str>,
     /// What the other message says.
-    pub given: String,
+    pub given: Box<str>,
     /// The message that stated what is kept, where one alone did.
     pub kept_by: Option<MessageKey>,
     /// The message that says what is given: the refused one, or one that the refused one would join to the purchase.
@@ -289,9 +289,9 @@ impl Facts {
     pub fn add(&mut self, kept: &Kept) -> Result<bool, Contradiction> {
         self.keys.push(kept.key.clone());
         self.state(kept).map_err(|clash| Contradiction {
-            field: clash.field,
-            kept: clash.kept,
-            given: clash.given,
+            field: clash.field.into(),
+            kept: clash.kept.into(),
+            given: clash.given.into(),
             kept_by: self.keys.get(clash.kept_by).cloned(),
             given_by: Some(kept.key.clone()),
         })

@@ -315,7 +315,11 @@ fn in_words(facts: &Facts, gift: &Gift, reckoning: &Reckoning, target: Credits) 
         let fraction = reckoning.fraction();
         format!("{basis} × {} / {} = {target}, by line", fraction.numerator, fraction.denominator)
     } else {
-        format!("{basis} × {} / {} = {target}", with_places(&reckoning.counted, places), with_places(&reckoning.base, places))
+        format!(
+            "{basis} × {} / {} = {target}",
+            with_places(&reckoning.counted, places),
+            with_places(&reckoning.base, places)
+        )
     };
     if reckoning.over > BigInt::ZERO {
         let _ = write!(words, ", after {} overpaid", with_places(&reckoning.over, places));

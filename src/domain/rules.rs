@@ -151,8 +151,11 @@ impl SignupMatch {
     pub fn misfit<'a>(&'a self, signup: &'a Signup) -> Option<Misfit<'a>> {
         let one_of = |key, wanted: &'a Option<Vec<String>>, given: &'a Option<String>| {
             let (wanted, given) = (wanted.as_deref()?, given.as_deref());
-            (!given.is_some_and(|given| wanted.iter().any(|one| one == given)))
-                .then_some(Misfit::Text { key, given, wanted })
+            (!given.is_some_and(|given| wanted.iter().any(|one| one == given))).then_some(Misfit::Text {
+                key,
+                given,
+                wanted,
+            })
         };
         one_of("plan", &self.plan, &signup.plan)
             .or_else(|| one_of("campaign", &self.campaign, &signup.campaign))

@@ -49,9 +49,9 @@ impl Sides {
         let Some(conflict) = conflict else { return Self::default() };
         let key = |key: Option<&MessageKey>| (key.map(|key| key.source.to_string()), key.map(|key| key.id.to_string()));
         Self {
-            field: Some(conflict.field.clone()),
-            kept: Some(conflict.kept.clone()),
-            given: Some(conflict.given.clone()),
+            field: Some(conflict.field.to_string()),
+            kept: Some(conflict.kept.to_string()),
+            given: Some(conflict.given.to_string()),
             kept_by: key(conflict.kept_by.as_ref()),
             given_by: key(conflict.given_by.as_ref()),
         }

@@ -17,6 +17,7 @@ mod database_trouble;
 mod docker_files;
 mod due;
 mod envelopes;
+mod explanations;
 mod fences;
 mod hostile_bodies;
 mod idempotency;

@@ -1,6 +1,6 @@
 //! What became of one message, and what the rules said to a signup.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 
 use serde_json::{Value, json};
 
@@ -38,7 +38,7 @@ impl Signups {
         let Some(rules) = files.get(&hash) else { return Ok(()) };
         let claims = match &signup.identity {
             Some(identity) => snapshot.claims(identity).await?,
-            None => Default::default(),
+            None => HashMap::new(),
         };
         let looks = looks(signup, rules, |rule, _| claims.get(rule).cloned());
         let ids: Vec<_> = looks.iter().filter_map(|look| look.grant).collect();
@@ -79,7 +79,8 @@ fn kept(message: &KeptMessage, trace: &Trace, signups: &Signups) -> String {
     ]);
     words += &show::section("outcomes", &outcomes(&message.outcomes).render(Format::default()));
     if let Some(looked) = signups.0.get(&message.inbox_id) {
-        words += &show::section("rules on signups, as they look at it", &table(&looked.looks).render(Format::default()));
+        words +=
+            &show::section("rules on signups, as they look at it", &table(&looked.looks).render(Format::default()));
     }
     if message.entries.is_empty() {
         words += "\nno ledger entry came of it\n";
@@ -102,7 +103,9 @@ fn mode(message: &KeptMessage) -> &'static str {
 /// The idempotency key: source and id, taken by one content.
 fn key(message: &KeptMessage) -> String {
     match message.fingerprint {
-        Some(fingerprint) => format!("taken by the content {}", fingerprint.to_string().chars().take(12).collect::<String>()),
+        Some(fingerprint) => {
+            format!("taken by the content {}", fingerprint.to_string().chars().take(12).collect::<String>())
+        }
         None => "free again".to_owned(),
     }
 }

@@ -86,8 +86,7 @@ fn messages(case: &Case) -> Listing {
 
 /// The messages that said before what the one at `at` says.
 fn repeats(case: &Case, at: usize) -> Option<String> {
-    let said: Vec<String> =
-        said_before(&case.purchase.kept, at).iter().map(|kept| kept.key.id.to_string()).collect();
+    let said: Vec<String> = said_before(&case.purchase.kept, at).iter().map(|kept| kept.key.id.to_string()).collect();
     (!said.is_empty()).then(|| said.join(", "))
 }
 
@@ -165,10 +164,8 @@ pub(super) fn json(case: &Case, trace: &Trace) -> Value {
 
 fn message_json(case: &Case, at: usize, message: &KeptMessage) -> Value {
     let repeats = said_before(&case.purchase.kept, at);
-    let repeats: Vec<Value> = repeats
-        .iter()
-        .map(|kept| json!({ "source": kept.key.source.as_str(), "id": kept.key.id.as_str() }))
-        .collect();
+    let repeats: Vec<Value> =
+        repeats.iter().map(|kept| json!({ "source": kept.key.source.as_str(), "id": kept.key.id.as_str() })).collect();
     show::compact(json!({
         "id": message.key.id.as_str(),
         "source": message.key.source.as_str(),

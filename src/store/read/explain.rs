@@ -155,9 +155,8 @@ impl Snapshot<'_> {
                 id: id(MessageId::parse(message_id))?,
             })
         };
-        let fingerprint = |bytes: Vec<u8>| {
-            bytes.try_into().map(Fingerprint).map_err(|_| StoreError::corrupt("fingerprint"))
-        };
+        let fingerprint =
+            |bytes: Vec<u8>| bytes.try_into().map(Fingerprint).map_err(|_| StoreError::corrupt("fingerprint"));
         rows.into_iter()
             .map(|row| {
                 Ok(KeptMessage {

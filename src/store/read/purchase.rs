@@ -221,10 +221,9 @@ impl Snapshot<'_> {
 
     /// Who claimed `identity`, by rule.
     pub async fn claims(&mut self, identity: &Identity) -> Result<HashMap<RuleName, CustomerId>, StoreError> {
-        let rows =
-            sqlx::query!("select rule, customer_id from identity_claims where identity = $1", identity.as_str())
-                .fetch_all(&mut *self.tx)
-                .await?;
+        let rows = sqlx::query!("select rule, customer_id from identity_claims where identity = $1", identity.as_str())
+            .fetch_all(&mut *self.tx)
+            .await?;
         rows.into_iter()
             .map(|row| Ok((id(RuleName::parse(&row.rule))?, id(CustomerId::parse(&row.customer_id))?)))
             .collect()

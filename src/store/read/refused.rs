@@ -64,9 +64,9 @@ macro_rules! refused {
             inbox_id: row.inbox_id.map(InboxId),
             conflict: match (row.conflict_field, row.conflict_kept, row.conflict_given) {
                 (Some(field), Some(kept), Some(given)) => Some(Contradiction {
-                    field,
-                    kept,
-                    given,
+                    field: field.into(),
+                    kept: kept.into(),
+                    given: given.into(),
                     kept_by: key(row.kept_source.as_deref(), row.kept_id.as_deref())?,
                     given_by: key(row.given_source.as_deref(), row.given_id.as_deref())?,
                 }),
