@@ -140,7 +140,7 @@ async fn content(snapshot: &mut Snapshot<'_>, key: Option<&MessageKey>) -> Resul
 }
 
 /// What a refused message says. Its mode is not kept: the whole event is tried first, then the data alone.
-fn read(letter: &Refused, said: &RefusedBody) -> Option<Content> {
+pub(super) fn read(letter: &Refused, said: &RefusedBody) -> Option<Content> {
     let key = own_key(letter)?;
     [true, false].into_iter().find_map(|structured| {
         let kind = letter.kind.as_deref()?;

@@ -15,7 +15,9 @@ use uuid::Uuid;
 
 use super::ask::ask;
 use super::case::{Case, decoded};
+use super::conflict;
 use super::output::{self, Format};
+use super::show;
 use super::{ExitError, Global};
 use crate::domain::ids::{CustomerId, GrantId, MessageId, PurchaseId, Source};
 use crate::domain::message::{Content, Name};
@@ -24,6 +26,9 @@ use crate::store::read::{Snapshot, Trace};
 
 use self::customer::Customer;
 use self::message::Signups;
+
+/// Of so many refusals it is asked whether they name something.
+const REFUSALS: u32 = 100;
 
 /// Explain how something came about, and why nothing did
 ///
@@ -113,28 +118,19 @@ impl Args {
 
 /// Everything that a word led to.
 struct Found {
-    /// What it is, in words: `the payment of a purchase`.
-    is: Vec<String>,
+    /// What it is, as a word and in words: `payment`, `the payment of a purchase`.
+    is: Vec<(&'static str, String)>,
     trace: Trace,
     signups: Signups,
     customer: Option<Customer>,
     cases: Vec<Case>,
-    /// Names that only refused messages had.
-    orphans: Vec<Name>,
 }
 
 impl Found {
     async fn look(snapshot: &mut Snapshot<'_>, args: &Args) -> Result<Self, ExitError> {
         let published_to = snapshot.published_to().await?;
         let trace = Trace { kept: Vec::new(), refused: Vec::new(), published_to };
-        let mut found = Self {
-            is: Vec::new(),
-            trace,
-            signups: Signups::default(),
-            customer: None,
-            cases: Vec::new(),
-            orphans: Vec::new(),
-        };
+        let mut found = Self { is: Vec::new(), trace, signups: Signups::default(), customer: None, cases: Vec::new() };
         let mut purchases = BTreeSet::new();
         if args.may_be(Meant::Message) {
             found.look_for_messages(snapshot, args, &mut purchases).await?;
@@ -150,7 +146,7 @@ impl Found {
             && let Ok(id) = CustomerId::parse(args.word.as_str())
             && let Some((customer, theirs)) = Customer::load(snapshot, &id, args.limit).await?
         {
-            found.is.push("a customer".into());
+            found.is.push(("customer", "a customer".into()));
             found.customer = Some(customer);
             in_order.extend(theirs.into_iter().filter(|id| !in_order.contains(id)).collect::<Vec<_>>());
         }
@@ -168,7 +164,7 @@ impl Found {
     ) -> Result<(), ExitError> {
         let trace = snapshot.explain(&args.word, args.source.as_ref()).await?;
         if !trace.is_empty() {
-            self.is.push("a message".into());
+            self.is.push(("message", "a message".into()));
         }
         for message in &trace.kept {
             match decoded(message)?.content {
@@ -196,13 +192,26 @@ impl Found {
     ) -> Result<(), ExitError> {
         for (name, purchase) in snapshot.named(word.as_str()).await? {
             let kind = if matches!(name, Name::Other(_)) { "alias" } else { name.kind() };
-            self.is.push(match purchase {
-                Some(_) => format!("the {kind} of a purchase"),
-                None => format!("the {kind} that only refused messages name"),
+            if let Some(id) = purchase {
+                self.is.push((kind, format!("the {kind} of a purchase")));
+                purchases.insert(id);
+            } else {
+                self.is.push((kind, format!("the {kind} of no purchase: only refused messages name it")));
+                self.look_for_refusals(snapshot, &name).await?;
+            }
+        }
+        Ok(())
+    }
+
+    async fn look_for_refusals(&mut self, snapshot: &mut Snapshot<'_>, name: &Name) -> Result<(), ExitError> {
+        for (letter, said) in snapshot.conflicts_with(name.value(), REFUSALS).await? {
+            let names = conflict::read(&letter, &said).map(|content| match content {
+                Content::Purchase(statement) => statement.names(),
+                Content::Signup(_) => BTreeSet::new(),
             });
-            match purchase {
-                Some(id) => drop(purchases.insert(id)),
-                None => self.orphans.push(name),
+            let known = self.trace.refused.iter().any(|known| known.number == letter.number);
+            if !known && names.is_some_and(|names| names.contains(name)) {
+                self.trace.refused.push(letter);
             }
         }
         Ok(())
@@ -217,7 +226,7 @@ impl Found {
         let Ok(grant) = Uuid::parse_str(word.as_str()) else { return Ok(()) };
         let grants = snapshot.grants_of(&[grant]).await?;
         let Some(grant) = grants.get(&GrantId(grant)) else { return Ok(()) };
-        self.is.push("a grant".into());
+        self.is.push(("grant", "a grant".into()));
         if let Some(id) = snapshot.purchase_of_grant(grant.terms.grant_id).await? {
             purchases.insert(id);
             return Ok(());
@@ -237,28 +246,25 @@ impl Found {
     }
 
     fn words(&self, word: &MessageId) -> String {
-        let mut parts = Vec::new();
-        if self.is.len() > 1 {
-            parts.push(format!("{word} is {}; --as says which is meant\n", self.is.join(", and ")));
-        } else if self.trace.is_empty() || self.trace.kept.iter().all(|message| message.key.id != *word) {
-            parts.push(format!("{word} is {}\n", self.is.join(", and ")));
-        }
-        if self.trace.kept.is_empty() && !self.trace.refused.is_empty() {
-            parts.truncate(parts.len().saturating_sub(usize::from(self.is.len() == 1)));
-        }
-        parts.extend(message::words(&self.trace, &self.signups, word));
+        let is: Vec<&str> = self.is.iter().map(|(_, words)| words.as_str()).collect();
+        let mut parts = match (self.is.as_slice(), is.join(", and ")) {
+            ([("message", _)], _) => Vec::new(),
+            ([_], is) => vec![format!("{word} is {is}\n")],
+            (_, several) => vec![format!("{word} is {several}; --as says which is meant\n")],
+        };
+        parts.extend(message::words(&self.trace, &self.signups));
         parts.extend(self.customer.iter().map(Customer::words));
         parts.extend(self.cases.iter().map(|case| purchase::words(case, &self.trace)));
         parts.join("\n")
     }
 
     fn json(&self) -> Value {
-        json!({
-            "is": self.is,
+        show::compact(json!({
+            "is": self.is.iter().map(|(what, _)| *what).collect::<Vec<_>>(),
             "kept": message::json(&self.trace, &self.signups),
-            "refused": super::show::refused(&self.trace.refused).json(),
+            "refused": show::refused(&self.trace.refused).json(),
             "customer": self.customer.as_ref().map(Customer::json),
             "purchases": self.cases.iter().map(|case| purchase::json(case, &self.trace)).collect::<Vec<_>>(),
-        })
+        }))
     }
 }

@@ -353,7 +353,7 @@ pub(super) fn note_grants(changes: &mut Changes, customer_id: &CustomerId, first
 }
 
 /// Whether the message at `at` adds anything to those before it: a duplicate waits for nothing.
-pub(super) fn says_something(kept: &[Kept], at: usize) -> bool {
+fn says_something(kept: &[Kept], at: usize) -> bool {
     let (before, from) = kept.split_at(at);
     let adds = |mut facts: Facts| from.first().map_or(Ok(false), |message| facts.add(message));
     Facts::unite(before).and_then(adds).unwrap_or_default()

@@ -7,7 +7,6 @@ use num_bigint::BigInt;
 
 use super::account::Grant;
 use super::amounts::{Credits, Currency, Fraction, with_places};
-use super::books::says_something;
 use super::facts::{Facts, Kept, lines, money, refund_lines};
 use super::ids::{GrantId, PriceId, RuleName, RulesHash};
 use super::message::{Line, RefundStatus, Statement};
@@ -169,9 +168,12 @@ fn target_told(facts: &Facts, want: &Wanted<'_>, grant: Option<&Grant>) -> Targe
     let reckoning = terms.price_id.as_ref().filter(|_| want.standing == Standing::Due);
     let reckoning = reckoning.and_then(|price| Reckoning::of(facts, price, want.gift.origin.on_invoice));
     let steps = reckoning.map_or_else(Vec::new, |reckoning| steps(facts, want, &reckoning));
-    let words = match &want.standing {
-        Standing::Due => want.words.clone(),
-        Standing::Surplus(_) | Standing::NotPaid | Standing::NotSold => {
+    let words = match (&want.standing, grant) {
+        (Standing::Due, _) => want.words.clone(),
+        (Standing::Surplus(_) | Standing::NotPaid | Standing::NotSold, None) => {
+            format!("{}: nothing is granted", want.words)
+        }
+        (Standing::Surplus(_) | Standing::NotPaid | Standing::NotSold, Some(_)) => {
             format!("{}: all {} are asked back", want.words, terms.amount)
         }
     };
@@ -223,13 +225,10 @@ fn part(quotient: &str, value: &Fraction, is_nothing: bool) -> String {
     }
 }
 
-/// The messages that said before what the one at `at` says; empty if it says something new.
+/// Of a duplicate, the messages that said before what the one at `at` says.
 #[must_use]
 pub fn said_before(kept: &[Kept], at: usize) -> Vec<&Kept> {
     let Some((message, before)) = kept.get(..=at).and_then(<[Kept]>::split_last) else { return Vec::new() };
-    if says_something(kept, at) {
-        return Vec::new();
-    }
     let same = |earlier: &&Kept| match (&message.statement, &earlier.statement) {
         (Statement::Payment(a), Statement::Payment(b)) => a.payment_id == b.payment_id,
         (Statement::Refund(a), Statement::Refund(b)) => a.refund_id == b.refund_id,

@@ -132,7 +132,14 @@ async fn conflicts_are_explained_with_both_sides() {
 async fn a_signup_refused_for_its_identity_is_explained() {
     let by = |customer: &str| signup(customer, &json!({ "customer_id": customer, "identity": "person_1" }));
     let worker = told(&[by("cus_1"), by("cus_2"), signup("cus_3", &json!({ "customer_id": "cus_3" }))]).await;
-    let lines = ["explain evt_signup_cus_2", "explain evt_signup_cus_3", "explain evt_signup_cus_1 --json"];
+    let lines = [
+        "explain evt_signup_cus_2",
+        "explain evt_signup_cus_3",
+        "explain evt_signup_cus_1 --json",
+        "explain cus_1",
+        // The grant of cus_1: derived, so it is always this one.
+        "explain d202a65c-49c3-5d6c-b36d-cfb2306188a4",
+    ];
     worker.assert_golden("signup-refused-for-its-identity", &lines).await;
 }
 
@@ -152,6 +159,7 @@ async fn waiting_messages_are_listed_with_what_each_waits_for() {
 #[tokio::test]
 async fn a_word_that_means_several_things_is_shown_as_all_of_them_unless_as_says_which() {
     let worker = told(&[pack("x", "x").under_id("x")]).await;
-    let lines = ["explain x", "explain x --as customer", "explain x --as grant", "explain y"];
+    let grant = "explain f85766bc-3afc-59a0-ba7c-fcd62ce04189 --as grant";
+    let lines = ["explain x", "explain x --as customer", "explain x --as grant", grant, "explain y"];
     worker.assert_golden("several-things", &lines).await;
 }

@@ -8,7 +8,7 @@ use crate::cli::ExitError;
 use crate::cli::case::rules_files;
 use crate::cli::output::{Format, Listing};
 use crate::cli::show::{self, time};
-use crate::domain::ids::{InboxId, MessageId};
+use crate::domain::ids::InboxId;
 use crate::domain::message::Signup;
 use crate::domain::outcome::RefusalCode;
 use crate::domain::signup::{Look, looks};
@@ -50,18 +50,18 @@ impl Signups {
 }
 
 /// Each message in a part of its own, then the refused ones.
-pub(super) fn words(trace: &Trace, signups: &Signups, id: &MessageId) -> Vec<String> {
+pub(super) fn words(trace: &Trace, signups: &Signups) -> Vec<String> {
     let mut parts: Vec<String> = trace.kept.iter().map(|message| kept(message, trace, signups)).collect();
     if !trace.refused.is_empty() {
-        let what = match (trace.kept.is_empty(), trace.refused.len()) {
-            (true, _) => "was refused; nothing of it is kept but the dead letter",
-            (false, 1) => "also came with a content that was refused; nothing of that is kept but the dead letter",
-            (false, _) => "also came with contents that were refused; nothing of those is kept but the dead letters",
-        };
         let released = trace.kept.iter().any(|message| message.fingerprint.is_none());
-        let what = if released { "was kept at first, and became a conflict: its key is free again" } else { what };
-        let hint = "`credits dead-letters show NUMBER` has its body, and of a conflict both sides";
-        parts.push(format!("{id} {what}; {hint}\n\n{}", show::refused(&trace.refused).render(Format::default())));
+        let what = match (trace.kept.is_empty(), trace.refused.len()) {
+            _ if released => "it was kept at first and then became a conflict: its key is free again",
+            (true, _) => "refused: nothing of it is kept but the dead letter",
+            (false, 1) => "another content under this id was refused: nothing of that is kept but the dead letter",
+            (false, _) => "other contents under this id were refused: nothing of those is kept but the dead letters",
+        };
+        let hint = "`credits dead-letters show NUMBER` has the body, and of a conflict both sides";
+        parts.push(format!("{what}\n{hint}\n\n{}", show::refused(&trace.refused).render(Format::default())));
     }
     parts
 }

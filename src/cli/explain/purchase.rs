@@ -7,7 +7,9 @@ use crate::cli::case::Case;
 use crate::cli::output::{Format, Listing};
 use crate::cli::show::{self, time};
 use crate::domain::explain::{LineTold, TargetTold, decisions, known, said_before, targets};
+use crate::domain::facts::Kept;
 use crate::domain::ids::PriceId;
+use crate::domain::outcome::Outcome;
 use crate::store::read::{KeptMessage, Trace};
 
 /// A purchase for people.
@@ -74,8 +76,8 @@ fn messages(case: &Case) -> Listing {
             let head = first.take().map_or([const { None }; 4], |cells| cells.map(Some));
             let [decided_at, outcome, code, entries, rules, reason] = outcome_cells(told);
             let is_first = head[0].is_some();
-            let reason = match &repeats {
-                Some(repeats) if is_first => reason.map(|reason| format!("{reason}: {repeats} said it before")),
+            let reason = match repeats.as_slice() {
+                [_, ..] if is_first => reason.map(|reason| format!("{reason}: {} said it before", ids(&repeats))),
                 _ => reason,
             };
             listing.add(head.into_iter().chain([decided_at, outcome, code, entries, rules, reason]));
@@ -84,10 +86,15 @@ fn messages(case: &Case) -> Listing {
     listing
 }
 
-/// The messages that said before what the one at `at` says.
-fn repeats(case: &Case, at: usize) -> Option<String> {
-    let said: Vec<String> = said_before(&case.purchase.kept, at).iter().map(|kept| kept.key.id.to_string()).collect();
-    (!said.is_empty()).then(|| said.join(", "))
+fn ids(kept: &[&Kept]) -> String {
+    kept.iter().map(|kept| kept.key.id.as_str()).collect::<Vec<_>>().join(", ")
+}
+
+/// Of a duplicate, the messages that said before what it says.
+fn repeats(case: &Case, at: usize) -> Vec<&Kept> {
+    let told = case.rows.messages.get(at).and_then(|message| message.outcomes.first());
+    let is_duplicate = told.is_some_and(|told| told.outcome == Outcome::Duplicate);
+    if is_duplicate { said_before(&case.purchase.kept, at) } else { Vec::new() }
 }
 
 fn lines(case: &Case) -> Vec<LineTold> {
@@ -133,6 +140,7 @@ fn asked_back(target: &TargetTold) -> String {
         pairs.push(("target", Some(target.words.clone())));
     }
     match target.made {
+        Some((asked, taken)) if asked.is_zero() && taken.is_zero() => {}
         Some((asked, taken)) => {
             pairs.push(("asked", Some(asked.to_string())));
             pairs.push(("taken", Some(taken.to_string())));
@@ -163,9 +171,10 @@ pub(super) fn json(case: &Case, trace: &Trace) -> Value {
 }
 
 fn message_json(case: &Case, at: usize, message: &KeptMessage) -> Value {
-    let repeats = said_before(&case.purchase.kept, at);
-    let repeats: Vec<Value> =
-        repeats.iter().map(|kept| json!({ "source": kept.key.source.as_str(), "id": kept.key.id.as_str() })).collect();
+    let repeats: Vec<Value> = repeats(case, at)
+        .iter()
+        .map(|kept| json!({ "source": kept.key.source.as_str(), "id": kept.key.id.as_str() }))
+        .collect();
     show::compact(json!({
         "id": message.key.id.as_str(),
         "source": message.key.source.as_str(),

@@ -158,4 +158,24 @@ impl Snapshot<'_> {
         .await?;
         rows.into_iter().map(|row| Ok(refused!(row))).collect()
     }
+
+    /// Conflicts whose body has this text, the latest first, at most `limit`, with what they said. It looks at every
+    /// dead letter: there are few, and this is asked only for names that no kept message has.
+    pub async fn conflicts_with(&mut self, text: &str, limit: u32) -> Result<Vec<(Refused, RefusedBody)>, StoreError> {
+        let numbers = sqlx::query_scalar!(
+            "select dead_letter_id from dead_letters
+             where code = $1 and position(convert_to($2, 'UTF8') in body) > 0
+             order by dead_letter_id desc limit $3",
+            RefusalCode::FactConflict.name(),
+            text,
+            i64::from(limit),
+        )
+        .fetch_all(&mut *self.tx)
+        .await?;
+        let mut found = Vec::new();
+        for number in numbers {
+            found.extend(self.dead_letter(number).await?);
+        }
+        Ok(found)
+    }
 }
