@@ -53,7 +53,7 @@ impl Signups {
 pub(super) fn words(trace: &Trace, signups: &Signups) -> Vec<String> {
     let mut parts: Vec<String> = trace.kept.iter().map(|message| kept(message, trace, signups)).collect();
     if !trace.refused.is_empty() {
-        let released = trace.kept.iter().any(|message| message.fingerprint.is_none());
+        let released = trace.refused.iter().any(|letter| letter.inbox_id.is_some());
         let what = match (trace.kept.is_empty(), trace.refused.len()) {
             _ if released => "it was kept at first and then became a conflict: its key is free again",
             (true, _) => "refused: nothing of it is kept but the dead letter",
