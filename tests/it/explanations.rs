@@ -1,5 +1,5 @@
 //! What people are told, word by word: golden outputs of `explain`, `waiting list` and `dead-letters show` on a running
-//! worker. How to renew them is in the README.
+//! worker. `make golden` renews them.
 
 use serde_json::{Value, json};
 

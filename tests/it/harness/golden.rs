@@ -57,7 +57,10 @@ fn words(line: &str) -> String {
     let mut rest = line;
     while let Some(start) = rest.find(is_part) {
         let (before, from) = rest.split_at(start);
-        let (word, after) = from.split_at(from.find(|c| !is_part(c)).unwrap_or(from.len()));
+        let end = from.find(|c| !is_part(c)).unwrap_or(from.len());
+        // A stop or a colon behind a word is none of it, unless there is nothing else.
+        let end = from[..end].trim_end_matches(['.', ':', '-']).len().max(1);
+        let (word, after) = from.split_at(end);
         steady += before;
         steady += steady_word(word);
         rest = after;
