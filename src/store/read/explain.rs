@@ -1,7 +1,7 @@
 //! What became of a message.
 //!
 //! A message that was kept is found by its key, a refused one among the dead letters. A refund that waited and then
-//! became a conflict is both: its key is free again, and its row stays.
+//! became a conflict is both: its key is free again, its row stays, and its dead letter names that row.
 
 use std::collections::{BTreeMap, BTreeSet};
 
