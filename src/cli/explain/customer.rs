@@ -73,7 +73,7 @@ impl Customer {
 async fn waiting_of(snapshot: &mut Snapshot<'_>, customer: &CustomerId) -> Result<Vec<PurchaseId>, ExitError> {
     let waiting = snapshot.waiting(WAITING).await?;
     let ids: Vec<_> = waiting.iter().map(|one| one.inbox_id.0).collect();
-    let messages = snapshot.messages(&ids).await?;
+    let messages = snapshot.kept_alone(&ids).await?;
     let mut purchases = Vec::new();
     for one in waiting {
         let Some(message) = messages.iter().find(|message| message.inbox_id == one.inbox_id) else { continue };

@@ -127,18 +127,18 @@ impl Snapshot<'_> {
 
     /// Kept messages with their outcomes, in order of arrival.
     pub(super) async fn kept(&mut self, ids: &[Uuid]) -> Result<Vec<KeptMessage>, StoreError> {
-        let mut kept = self.messages(ids).await?;
+        let mut kept = self.kept_alone(ids).await?;
         for message in &mut kept {
             message.outcomes = self.outcomes(message.inbox_id).await?;
         }
         Ok(kept)
     }
 
-    /// Kept messages as they came, in order of arrival.
+    /// Kept messages without their outcomes, in order of arrival.
     ///
     /// # Errors
     /// [`StoreError`].
-    pub async fn messages(&mut self, ids: &[Uuid]) -> Result<Vec<KeptMessage>, StoreError> {
+    pub async fn kept_alone(&mut self, ids: &[Uuid]) -> Result<Vec<KeptMessage>, StoreError> {
         let rows = sqlx::query!(
             r#"select i.inbox_id, i.source, i.message_id, i.type as kind, i.time, i.structured, i.queue, i.body,
                       i.received_at, k.fingerprint as "fingerprint?"
@@ -183,7 +183,7 @@ impl Snapshot<'_> {
     /// [`StoreError`].
     pub async fn keeper(&mut self, key: &MessageKey) -> Result<Option<KeptMessage>, StoreError> {
         let ids: Vec<Uuid> = self.inbox_by_key(&key.id, Some(key.source.as_str())).await?.into_iter().collect();
-        Ok(self.messages(&ids).await?.pop())
+        Ok(self.kept_alone(&ids).await?.pop())
     }
 
     async fn outcomes(&mut self, InboxId(inbox_id): InboxId) -> Result<Vec<Told>, StoreError> {
