@@ -45,6 +45,13 @@ test: ## all tests, on real services
 	     END { printf "%d passed, %d failed, %d skipped\n", passed, failed, skipped }' target/test-output.txt; \
 	exit $$status
 
+# Each test that renews its file fails, so that nothing is renewed unseen.
+.PHONY: golden
+golden: ## renew what people are told in tests/fixtures/explain, and show the differences
+	@cargo test --no-run --test it
+	@$(services) with .services/test -- env CREDITS_RENEW_GOLDEN=1 cargo test --test it explanations || true
+	@git --no-pager diff --stat -- tests/fixtures/explain
+
 .PHONY: bench
 bench: ## throughput and latency, with ratios to a per-message worker and to moving bytes only
 	@cargo bench --no-run --bench throughput

@@ -252,9 +252,21 @@ create table dead_letters (
     -- only under another code than that under which it was discarded.
     state          text        collate "C" not null default 'open'
                    constraint dead_letters_state check (state in ('open', 'replayed', 'discarded')),
+    inbox_id       uuid,       -- its row, if it was kept before: a refund that became a conflict
+    -- A contradiction: what is stated twice, both values, and the messages that state them.
+    conflict_field text,
+    conflict_kept  text,
+    conflict_given text,
+    kept_source    text        collate "C",
+    kept_id        text        collate "C",
+    given_source   text        collate "C",
+    given_id       text        collate "C",
     -- The same one again raises `seen`.
     constraint dead_letters_same unique nulls not distinct (queue, message_id, content_hash)
 );
+-- For `explain`: what was refused under an id, and what was refused for contradicting a message.
+create index dead_letters_by_message on dead_letters (message_id);
+create index dead_letters_by_kept on dead_letters (kept_id) where kept_id is not null;
 
 -- What people did about dead letters. Insert-only.
 create table dead_letter_history (

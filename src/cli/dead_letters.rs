@@ -8,6 +8,7 @@ use clap::builder::{PossibleValuesParser, TypedValueParser};
 use serde_json::{Value, json};
 
 use super::ask::ask;
+use super::conflict::Conflict;
 use super::output::{self, Format, Listing};
 use super::show::{self, time};
 use super::{ExitError, Global};
@@ -34,7 +35,8 @@ pub enum Verb {
     List(ListArgs),
     /// Show one: why it was refused, its properties and its body as it came, and what was done about it
     ///
-    /// A body that is no text is shown in hexadecimal. Exits with 1 if there is none of that number.
+    /// Of a conflict both sides stand side by side: the field, what the kept message says, what the refused one says. A
+    /// body that is no text is shown in hexadecimal. Exits with 1 if there is none of that number.
     Show(ShowArgs),
     /// Take refused messages again, from their original bytes
     ///
@@ -115,19 +117,26 @@ pub async fn list(session: &mut Session, args: &ListArgs) -> Result<String, Exit
 pub async fn show_one(session: &mut Session, args: &ShowArgs) -> Result<String, ExitError> {
     let mut snapshot = session.snapshot().await?;
     let (letter, said) = snapshot.dead_letter(args.number).await?.ok_or_else(|| missing(args.number))?;
+    let conflict = Conflict::load(&mut snapshot, &letter, &said).await?;
     let history = snapshot.dead_letter_history(args.number).await?;
-    Ok(if args.format.json {
-        output::pretty(&one_json(&letter, &said, &history))
-    } else {
-        one_text(&letter, &said, &history)
-    })
+    let shown = Shown { letter, said, conflict, history };
+    Ok(if args.format.json { output::pretty(&one_json(&shown)) } else { one_text(&shown) })
 }
 
 fn missing(number: i64) -> ExitError {
     ExitError::Failed(anyhow::anyhow!("there is no dead letter with the number {number}"))
 }
 
-fn one_text(letter: &Refused, said: &RefusedBody, history: &[Act]) -> String {
+/// All that is shown of one.
+struct Shown {
+    letter: Refused,
+    said: RefusedBody,
+    conflict: Option<Conflict>,
+    history: Vec<Act>,
+}
+
+fn one_text(shown: &Shown) -> String {
+    let Shown { letter, said, conflict, history } = shown;
     let fields = show::fields(&[
         ("number", Some(letter.number.to_string())),
         ("state", Some(letter.state.clone())),
@@ -147,7 +156,8 @@ fn one_text(letter: &Refused, said: &RefusedBody, history: &[Act]) -> String {
         Err(_) => (", hexadecimal", hex_lines(&said.body)),
     };
     let done = if history.is_empty() { String::new() } else { format!("\nhistory\n\n{}", acts(history)) };
-    format!("{fields}{done}\nbody ({} bytes{how}):\n{body}", said.body.len())
+    let conflict = conflict.as_ref().map_or_else(String::new, Conflict::words);
+    format!("{fields}{conflict}{done}\nbody ({} bytes{how}):\n{body}", said.body.len())
 }
 
 fn acts(history: &[Act]) -> String {
@@ -179,7 +189,8 @@ fn act_json(act: &Act) -> Value {
     }))
 }
 
-fn one_json(letter: &Refused, said: &RefusedBody, history: &[Act]) -> Value {
+fn one_json(shown: &Shown) -> Value {
+    let Shown { letter, said, conflict, history } = shown;
     let properties: Value = serde_json::from_str(&said.properties).unwrap_or_else(|_| said.properties.clone().into());
     let body = str::from_utf8(&said.body);
     show::compact(json!({
@@ -194,6 +205,7 @@ fn one_json(letter: &Refused, said: &RefusedBody, history: &[Act]) -> Value {
         "seen": letter.seen.to_string(),
         "first_seen_at": time(letter.first_seen_at),
         "last_seen_at": time(letter.last_seen_at),
+        "conflict": conflict.as_ref().map(Conflict::json),
         "properties": properties,
         "history": history.iter().map(act_json).collect::<Vec<_>>(),
         "body": body.ok(),

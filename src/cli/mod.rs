@@ -6,7 +6,9 @@
 
 mod ask;
 pub mod balance;
+mod case;
 pub mod check;
+mod conflict;
 pub mod dead_letters;
 pub mod demo;
 mod exit;
@@ -19,6 +21,7 @@ pub mod publish;
 pub mod rules;
 pub mod run;
 mod show;
+pub mod waiting;
 
 use std::future::Future;
 use std::path::{Path, PathBuf};
@@ -89,6 +92,7 @@ enum Verb {
     Grants(grants::Args),
     Ledger(ledger::Args),
     DeadLetters(dead_letters::Args),
+    Waiting(waiting::Args),
     Explain(explain::Args),
     Rules(rules::Args),
 }
@@ -107,6 +111,7 @@ pub fn main() -> ExitCode {
         Verb::Grants(args) => grants::run(&global, &args),
         Verb::Ledger(args) => ledger::run(&global, &args),
         Verb::DeadLetters(args) => dead_letters::run(&global, &args),
+        Verb::Waiting(args) => waiting::run(&global, &args),
         Verb::Explain(args) => explain::run(&global, &args),
         Verb::Rules(args) => rules::run(&global, &args),
     };

@@ -7,10 +7,10 @@ use serde_json::{Value, json};
 
 use super::output::Listing;
 use crate::domain::account::Grant;
-use crate::domain::ids::{PriceId, Reason, RuleName};
+use crate::domain::ids::{PriceId, Reason, RuleName, RulesHash};
 use crate::domain::ledger::{Cause, LedgerEntry};
-use crate::domain::message::Timestamp;
-use crate::store::read::{AccountView, Refused};
+use crate::domain::message::{Name, Timestamp};
+use crate::store::read::{AccountView, Refused, Trace};
 
 /// RFC 3339 in UTC with `Z`, without trailing zeros.
 pub(super) fn time(instant: Timestamp) -> String {
@@ -101,6 +101,13 @@ pub(super) fn entry_json(line: &LedgerEntry) -> Value {
         "recorded_at": time(line.recorded_at),
         "counts_at": time(entry.counts_at),
     }))
+}
+
+/// An entry, and whether its event is out.
+pub(super) fn published_json(line: &LedgerEntry, trace: &Trace) -> Value {
+    let mut json = entry_json(line);
+    json["published"] = trace.is_published(line).into();
+    json
 }
 
 fn cause_json(cause: &Cause) -> Value {
@@ -220,6 +227,22 @@ pub(super) fn refused(letters: &[Refused]) -> Listing {
         ]);
     }
     listing
+}
+
+/// Names of a purchase: `payment pi_1, other cs_1`.
+pub(super) fn names<'n>(names: impl IntoIterator<Item = &'n Name>) -> String {
+    let shown = names.into_iter().map(|name| format!("{} {}", name.kind(), name.value()));
+    shown.collect::<Vec<_>>().join(", ")
+}
+
+/// A rules file's hash as tables show it.
+pub(super) fn short_hash(hash: RulesHash) -> String {
+    hash.to_string().chars().take(12).collect()
+}
+
+/// A heading, and what stands below it.
+pub(super) fn section(heading: &str, below: &str) -> String {
+    format!("\n{heading}\n\n{below}")
 }
 
 /// One name and value a line, the values under each other.

@@ -288,6 +288,29 @@ pub fn from_units(units: &BigInt, places: u32) -> Option<Decimal> {
     (value < LIMIT && (value.is_zero() || value.is_sign_positive())).then_some(value)
 }
 
+/// `units` times `10^-places` as a text with all `places`, such as `49.00`; however many digits there are.
+#[must_use]
+pub fn with_places(units: &BigInt, places: u32) -> String {
+    let digits = units.to_string();
+    let places = places as usize;
+    if places == 0 {
+        return digits;
+    }
+    let padded = format!("{digits:0>width$}", width = places.saturating_add(1));
+    let (whole, part) = padded.split_at(padded.len().saturating_sub(places));
+    format!("{whole}.{part}")
+}
+
+/// `units` times `10^-places` as a text without trailing zeros.
+#[must_use]
+pub fn plain(units: &BigInt, places: u32) -> String {
+    let text = with_places(units, places);
+    if places == 0 {
+        return text;
+    }
+    text.trim_end_matches('0').trim_end_matches('.').to_owned()
+}
+
 /// Ten to the `exponent`.
 #[must_use]
 pub fn power_of_ten(exponent: u32) -> BigInt {
@@ -304,6 +327,25 @@ pub struct Fraction {
 }
 
 impl Fraction {
+    /// Nothing.
+    #[must_use]
+    pub fn zero() -> Self {
+        Self { numerator: BigInt::ZERO, denominator: BigInt::from(1) }
+    }
+
+    /// The same in lowest terms as a text: `1/50`, or a whole number.
+    #[must_use]
+    pub fn in_words(&self) -> String {
+        let (mut a, mut b) = (self.numerator.clone(), self.denominator.clone());
+        while b != BigInt::ZERO {
+            (a, b) = (b.clone(), a % b);
+        }
+        if self.denominator == a {
+            return (&self.numerator / &a).to_string();
+        }
+        format!("{}/{}", &self.numerator / &a, &self.denominator / &a)
+    }
+
     /// `whole × self`, rounded once, toward zero, to `scale` places; `None` from 1e15 on.
     #[must_use]
     pub fn of(&self, whole: Credits, scale: Scale) -> Option<Credits> {

@@ -9,7 +9,7 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use super::account::{Account, Grant, Why};
-use super::facts::{Facts, Kept};
+use super::facts::{Contradiction, Facts, Kept};
 use super::groups::regroup;
 use super::ids::{Actor, CustomerId, GrantId, Identity, InboxId, PurchaseId, Reason, RuleName};
 use super::ledger::Entry;
@@ -54,6 +54,8 @@ pub struct Record {
     pub reason: String,
     /// The entries that came of it: places in [`Changes::entries`].
     pub entries: Vec<usize>,
+    /// Both sides, if it contradicts what is kept.
+    pub conflict: Option<Box<Contradiction>>,
 }
 
 /// What a batch changed.
@@ -187,12 +189,10 @@ impl<'r> Books<'r> {
                 if new || ids.len() > 1 { self.evaluate(purchase, &facts, kept) } else { self.repeat(purchase, kept) }
             }
             // Without it there was no contradiction: what a refund's message contradicts is its own conflict.
-            Err(why) if kept.refund_id().is_some() => {
-                refused(kept.inbox_id, RefusalCode::FactConflict, why.to_string())
-            }
+            Err(why) if kept.refund_id().is_some() => contradicts(kept.inbox_id, why),
             Err(_) => match regroup(&messages, kept) {
                 Ok(regrouped) => self.rearrange(&ids, regrouped, kept),
-                Err(why) => refused(kept.inbox_id, RefusalCode::FactConflict, why.to_string()),
+                Err(why) => contradicts(kept.inbox_id, why),
             },
         }
     }
@@ -389,11 +389,16 @@ fn repeated(taken: TakenKey, inbox_id: InboxId, fingerprint: Fingerprint) -> Rec
 }
 
 pub(super) fn record(inbox_id: InboxId, outcome: Outcome, reason: String, entries: Vec<usize>) -> Record {
-    Record { inbox_id, outcome, code: None, reason, entries }
+    Record { inbox_id, outcome, code: None, reason, entries, conflict: None }
 }
 
-pub(super) fn refused(inbox_id: InboxId, code: RefusalCode, reason: String) -> Record {
-    Record { inbox_id, outcome: Outcome::DeadLettered, code: Some(code), reason, entries: Vec::new() }
+fn refused(inbox_id: InboxId, code: RefusalCode, reason: String) -> Record {
+    Record { code: Some(code), ..record(inbox_id, Outcome::DeadLettered, reason, Vec::new()) }
+}
+
+pub(super) fn contradicts(inbox_id: InboxId, why: Contradiction) -> Record {
+    let conflict = refused(inbox_id, RefusalCode::FactConflict, why.to_string());
+    Record { conflict: Some(Box::new(why)), ..conflict }
 }
 
 fn told_record(inbox_id: InboxId, told: Told, entries: Vec<usize>) -> Record {

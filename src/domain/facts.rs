@@ -48,13 +48,27 @@ impl Kept {
 #[error("{field}: {kept}{} contradicts {given}", by(kept_by.as_ref()))]
 pub struct Contradiction {
     /// What is stated twice, such as `payment pi_1: amount`.
-    pub field: String,
+    pub field: Box<str>,
     /// What is kept.
-    pub kept: String,
+    pub kept: Box<str>,
     /// What the other message says.
-    pub given: String,
+    pub given: Box<str>,
     /// The message that stated what is kept, where one alone did.
     pub kept_by: Option<MessageKey>,
+    /// The message that says what is given: the refused one, or one that the refused one would join to the purchase.
+    pub given_by: Option<MessageKey>,
+}
+
+impl Contradiction {
+    /// The same with what `refused` messages state on the side of what is given, whichever came first.
+    #[must_use]
+    pub fn against(self, refused: &[Kept]) -> Self {
+        let theirs = |key: &Option<MessageKey>| refused.iter().any(|kept| Some(&kept.key) == key.as_ref());
+        if !theirs(&self.kept_by) || theirs(&self.given_by) {
+            return self;
+        }
+        Self { field: self.field, kept: self.given, given: self.kept, kept_by: self.given_by, given_by: self.kept_by }
+    }
 }
 
 fn by(key: Option<&MessageKey>) -> String {
@@ -99,13 +113,15 @@ fn shown<T: Display>(value: &T) -> String {
     value.to_string()
 }
 
-fn money(value: &Money) -> String {
+pub(super) fn money(value: &Money) -> String {
     format!("{value} {}", value.currency())
 }
 
-fn lines(value: &Lines) -> String {
+pub(super) fn lines(value: &Lines) -> String {
     let line = |(price, line): (&PriceId, &super::message::Line)| {
-        format!("{price} × {} for {}", line.quantity, money(&line.amount))
+        let metadata: Vec<String> = line.metadata.iter().map(|(key, value)| format!("{key}={value}")).collect();
+        let metadata = if metadata.is_empty() { String::new() } else { format!(" ({})", metadata.join(", ")) };
+        format!("{price} × {} for {}{metadata}", line.quantity, money(&line.amount))
     };
     value.0.iter().map(line).collect::<Vec<_>>().join(", ")
 }
@@ -242,6 +258,12 @@ impl Facts {
         self.customer.as_ref().map(|stated| &stated.value)
     }
 
+    /// The currency of all its money, once a message says so.
+    #[must_use]
+    pub fn currency(&self) -> Option<Currency> {
+        self.currency.as_ref().map(|stated| stated.value)
+    }
+
     /// What was sold, once a payment or the invoice says so.
     #[must_use]
     pub fn lines(&self) -> Option<&Lines> {
@@ -267,10 +289,11 @@ impl Facts {
     pub fn add(&mut self, kept: &Kept) -> Result<bool, Contradiction> {
         self.keys.push(kept.key.clone());
         self.state(kept).map_err(|clash| Contradiction {
-            field: clash.field,
-            kept: clash.kept,
-            given: clash.given,
+            field: clash.field.into(),
+            kept: clash.kept.into(),
+            given: clash.given.into(),
             kept_by: self.keys.get(clash.kept_by).cloned(),
+            given_by: Some(kept.key.clone()),
         })
     }
 
@@ -369,6 +392,6 @@ fn turned_on(flag: &mut bool, given: bool) -> bool {
     new
 }
 
-fn refund_lines(lines: &BTreeMap<PriceId, Money>) -> String {
+pub(super) fn refund_lines(lines: &BTreeMap<PriceId, Money>) -> String {
     lines.iter().map(|(price, amount)| format!("{price} for {}", money(amount))).collect::<Vec<_>>().join(", ")
 }

@@ -44,7 +44,10 @@ pub fn regroup(kept: &[Kept], new: &Kept) -> Result<Regrouped, Contradiction> {
         let with: Vec<Kept> = solid.iter().chain(&messages).cloned().collect();
         match components(&with).iter().try_for_each(|group| Facts::unite(group).map(drop)) {
             Ok(()) => solid = with,
-            Err(why) => result.released.extend(messages.into_iter().map(|message| (message, why.clone()))),
+            Err(why) => {
+                let why = why.against(&messages);
+                result.released.extend(messages.into_iter().map(|message| (message, why.clone())));
+            }
         }
     }
     result.purchases = components(&solid);

@@ -5,17 +5,21 @@
 
 pub mod account;
 pub mod amounts;
+pub mod awaited;
 pub mod books;
+pub mod explain;
 pub mod facts;
 pub mod groups;
 pub mod ids;
 pub mod ledger;
 pub mod message;
+pub mod misfit;
 pub mod outcome;
 pub mod purchase;
 mod release;
 pub mod rules;
-mod signup;
+pub mod sides;
+pub mod signup;
 pub mod target;
 pub mod told;
 

@@ -11,8 +11,8 @@ use std::fmt::{self, Write};
 
 use num_bigint::BigInt;
 
-use super::account::Origin;
-use super::amounts::{Credits, Scale};
+use super::account::{Grant, Origin};
+use super::amounts::{Credits, Scale, with_places};
 use super::facts::{Facts, First};
 use super::ids::{Actor, CreditType, GrantId, InvoiceId, PaymentId, PriceId, Reason, RuleName, RulesHash};
 use super::ledger::Terms;
@@ -67,6 +67,20 @@ pub struct Decision {
     pub rules_hash: RulesHash,
     /// What came out.
     pub verdict: Verdict,
+}
+
+impl Decision {
+    /// The decision that a made grant holds; `None` for a grant of no purchase.
+    #[must_use]
+    pub fn of(grant: &Grant) -> Option<Self> {
+        let origin = grant.origin.clone()?;
+        Some(Self {
+            price_id: grant.terms.price_id.clone()?,
+            fact: origin.fact.clone(),
+            rules_hash: grant.terms.rules_hash?,
+            verdict: Verdict::Gift(Box::new(Gift { terms: grant.terms.clone(), scale: grant.scale, origin })),
+        })
+    }
 }
 
 /// What a line gives.
@@ -301,25 +315,17 @@ fn in_words(facts: &Facts, gift: &Gift, reckoning: &Reckoning, target: Credits) 
         let fraction = reckoning.fraction();
         format!("{basis} × {} / {} = {target}, by line", fraction.numerator, fraction.denominator)
     } else {
-        format!("{basis} × {} / {} = {target}", major(&reckoning.counted, places), major(&reckoning.base, places))
+        format!(
+            "{basis} × {} / {} = {target}",
+            with_places(&reckoning.counted, places),
+            with_places(&reckoning.base, places)
+        )
     };
     if reckoning.over > BigInt::ZERO {
-        let _ = write!(words, ", after {} overpaid", major(&reckoning.over, places));
+        let _ = write!(words, ", after {} overpaid", with_places(&reckoning.over, places));
     }
     if reckoning.beyond() > BigInt::ZERO {
-        let _ = write!(words, ", {} refunded beyond that counts for nothing", major(&reckoning.beyond(), places));
+        let _ = write!(words, ", {} refunded beyond that counts for nothing", with_places(&reckoning.beyond(), places));
     }
     words
-}
-
-/// A whole number of smallest units as major units, such as `49.00`.
-fn major(units: &BigInt, places: u32) -> String {
-    let digits = units.to_string();
-    let places = places as usize;
-    if places == 0 {
-        return digits;
-    }
-    let padded = format!("{digits:0>width$}", width = places.saturating_add(1));
-    let (whole, part) = padded.split_at(padded.len().saturating_sub(places));
-    format!("{whole}.{part}")
 }

@@ -7,12 +7,12 @@ use std::collections::BTreeSet;
 
 use uuid::Uuid;
 
-use super::books::{Books, Purchase, Record, record, refused};
+use super::books::{Books, Purchase, Record, contradicts, record};
 use super::facts::{Contradiction, Facts, Kept};
 use super::groups::Regrouped;
 use super::ids::{InboxId, PurchaseId};
 use super::message::Name;
-use super::outcome::{Outcome, RefusalCode};
+use super::outcome::Outcome;
 use super::purchase::{Decision, GrantingFact, Verdict};
 
 impl Books<'_> {
@@ -46,7 +46,7 @@ impl Books<'_> {
     fn release(&mut self, kept: &Kept, why: &Contradiction) {
         self.keys.remove(&kept.key);
         self.changes.released.insert(kept.key.clone());
-        self.changes.earlier.push(refused(kept.inbox_id, RefusalCode::FactConflict, why.to_string()));
+        self.changes.earlier.push(contradicts(kept.inbox_id, why.clone()));
         for name in kept.statement.names() {
             self.names.remove(&name);
             self.changes.names.insert(name);

@@ -9,9 +9,10 @@ use chrono::TimeDelta;
 use num_bigint::BigInt;
 use rust_decimal::Decimal;
 
-use super::amounts::{Credits, Currency, MAX_SCALE, Scale, from_units, power_of_ten, to_units};
+use super::amounts::{Credits, Currency, MAX_SCALE, Scale, from_units, plain, power_of_ten, to_units};
 use super::ids::{CreditType, PriceId, Reason, RuleName, RulesHash};
 use super::message::{Line, Metadata, Signup};
+use super::misfit::Misfit;
 
 /// A whole rules file.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -85,6 +86,17 @@ pub enum OncePer {
     Identity,
 }
 
+impl OncePer {
+    /// The word in the rules file.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Customer => "customer",
+            Self::Identity => "identity",
+        }
+    }
+}
+
 /// Conditions on a line; an absent one fits every line.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct LineMatch {
@@ -100,9 +112,19 @@ impl LineMatch {
     /// Whether the line of `price_id` fits.
     #[must_use]
     pub fn fits(&self, price_id: &PriceId, line: &Line) -> bool {
-        self.price_id.as_ref().is_none_or(|prices| prices.contains(price_id))
-            && self.currency.as_ref().is_none_or(|currencies| currencies.contains(&line.amount.currency()))
-            && metadata_fits(&self.metadata, &line.metadata)
+        self.misfit(price_id, line).is_none()
+    }
+
+    /// The first condition that the line of `price_id` does not meet; `None` if it fits.
+    #[must_use]
+    pub fn misfit<'a>(&'a self, price_id: &'a PriceId, line: &'a Line) -> Option<Misfit<'a>> {
+        let given = line.amount.currency();
+        let price = self.price_id.as_deref().filter(|wanted| !wanted.contains(price_id));
+        let currency = self.currency.as_deref().filter(|wanted| !wanted.contains(&given));
+        price
+            .map(|wanted| Misfit::Price { given: price_id, wanted })
+            .or_else(|| currency.map(|wanted| Misfit::Currency { given, wanted }))
+            .or_else(|| metadata_misfit(&self.metadata, &line.metadata))
     }
 }
 
@@ -121,19 +143,32 @@ impl SignupMatch {
     /// Whether `signup` fits.
     #[must_use]
     pub fn fits(&self, signup: &Signup) -> bool {
-        let one_of = |wanted: &Option<Vec<String>>, given: &Option<String>| match (wanted, given) {
-            (None, _) => true,
-            (Some(wanted), Some(given)) => wanted.contains(given),
-            (Some(_), None) => false,
+        self.misfit(signup).is_none()
+    }
+
+    /// The first condition that `signup` does not meet; `None` if it fits.
+    #[must_use]
+    pub fn misfit<'a>(&'a self, signup: &'a Signup) -> Option<Misfit<'a>> {
+        let one_of = |key, wanted: &'a Option<Vec<String>>, given: &'a Option<String>| {
+            let (wanted, given) = (wanted.as_deref()?, given.as_deref());
+            (!given.is_some_and(|given| wanted.iter().any(|one| one == given))).then_some(Misfit::Text {
+                key,
+                given,
+                wanted,
+            })
         };
-        one_of(&self.plan, &signup.plan)
-            && one_of(&self.campaign, &signup.campaign)
-            && metadata_fits(&self.metadata, &signup.metadata)
+        one_of("plan", &self.plan, &signup.plan)
+            .or_else(|| one_of("campaign", &self.campaign, &signup.campaign))
+            .or_else(|| metadata_misfit(&self.metadata, &signup.metadata))
     }
 }
 
-fn metadata_fits(wanted: &BTreeMap<String, Vec<String>>, given: &Metadata) -> bool {
-    wanted.iter().all(|(key, values)| given.get(key).is_some_and(|value| values.contains(value)))
+fn metadata_misfit<'a>(wanted: &'a BTreeMap<String, Vec<String>>, given: &'a Metadata) -> Option<Misfit<'a>> {
+    wanted.iter().find_map(|(key, wanted)| {
+        let given = given.get(key);
+        let fits = given.is_some_and(|value| wanted.contains(value));
+        (!fits).then_some(Misfit::Metadata { key, given: given.map(String::as_str), wanted })
+    })
 }
 
 /// What a rule gives.
@@ -172,31 +207,43 @@ impl AmountRule {
     /// The credits for `line`, rounded once, toward zero, to `scale`; `None` from 1e15 on.
     #[must_use]
     pub fn credits(self, line: &Line, scale: Scale) -> Option<Credits> {
-        match self {
-            Self::Fixed(credits) => product(credits, &BigInt::from(1), 0, scale),
-            Self::PerUnit(credits) => product(credits, &BigInt::from(line.quantity), 0, scale),
-            Self::PerCurrencyUnit(credits) => {
-                product(credits, &line.amount.minor(), line.amount.currency().places(), scale)
-            }
-        }
+        let (exact, places) = self.exact(line);
+        rounded(&exact, places, scale)
     }
 
     /// The credits of a fixed rule: for signups, which have no line.
     #[must_use]
     pub fn fixed(self, scale: Scale) -> Option<Credits> {
         match self {
-            Self::Fixed(credits) => product(credits, &BigInt::from(1), 0, scale),
+            Self::Fixed(credits) => rounded(&to_units(credits, RULE_PLACES), RULE_PLACES, scale),
             Self::PerUnit(_) | Self::PerCurrencyUnit(_) => None,
         }
     }
 
-    /// The arithmetic in words, without its result: `3 × 1000`, `100.00 × 25`, `500`.
+    /// The product before it is rounded, as a whole number of `10^-places`, and those places.
+    fn exact(self, line: &Line) -> (BigInt, u32) {
+        let (credits, times, times_places) = match self {
+            Self::Fixed(credits) => (credits, BigInt::from(1), 0),
+            Self::PerUnit(credits) => (credits, BigInt::from(line.quantity), 0),
+            Self::PerCurrencyUnit(credits) => (credits, line.amount.minor(), line.amount.currency().places()),
+        };
+        (to_units(credits, RULE_PLACES) * times, RULE_PLACES.saturating_add(times_places))
+    }
+
+    /// The arithmetic in words, its result included: `3 × 1000 = 3000`, `9.99 × 2.5 = 24.975, rounded down to 24`.
     #[must_use]
-    pub fn in_words(self, line: &Line) -> String {
-        match self {
-            Self::Fixed(credits) => credits.normalize().to_string(),
-            Self::PerUnit(credits) => format!("{} × {}", line.quantity, credits.normalize()),
-            Self::PerCurrencyUnit(credits) => format!("{} × {}", line.amount, credits.normalize()),
+    pub fn in_words(self, line: &Line, scale: Scale) -> String {
+        let (exact, places) = self.exact(line);
+        let result = plain(&exact, places);
+        let product = match self {
+            Self::Fixed(_) => result.clone(),
+            Self::PerUnit(credits) => format!("{} × {} = {result}", line.quantity, credits.normalize()),
+            Self::PerCurrencyUnit(credits) => format!("{} × {} = {result}", line.amount, credits.normalize()),
+        };
+        match rounded(&exact, places, scale) {
+            None => format!("{product}, which is 1e15 or more"),
+            Some(credits) if credits.to_string() == result => product,
+            Some(credits) => format!("{product}, rounded down to {credits}"),
         }
     }
 }
@@ -204,10 +251,9 @@ impl AmountRule {
 /// Decimal places that a rule's own number may have.
 pub const RULE_PLACES: u32 = 13;
 
-fn product(credits: Decimal, times: &BigInt, times_places: u32, scale: Scale) -> Option<Credits> {
+fn rounded(exact: &BigInt, places: u32, scale: Scale) -> Option<Credits> {
     debug_assert!(u32::from(MAX_SCALE) <= RULE_PLACES, "a rule's number is as fine as any credit type");
-    let exact = to_units(credits, RULE_PLACES) * times;
-    let dropped = RULE_PLACES.saturating_add(times_places).saturating_sub(scale.places());
+    let dropped = places.saturating_sub(scale.places());
     let rounded = from_units(&(exact / power_of_ten(dropped)), scale.places())?;
     Credits::new(rounded, scale).ok()
 }

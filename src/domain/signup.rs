@@ -6,7 +6,7 @@
 
 use super::account::{Account, Grant};
 use super::books::{Books, Needs, Record, note_grants, record};
-use super::ids::{Actor, GrantId, InboxId, Reason, RulesHash};
+use super::ids::{Actor, CustomerId, GrantId, Identity, InboxId, Reason, RuleName, RulesHash};
 use super::ledger::{Cause, Terms};
 use super::message::{MessageKey, MessageType, Signup, Timestamp};
 use super::outcome::Outcome;
@@ -23,6 +23,48 @@ pub(super) fn needs(signup: &Signup, rules: &Rules) -> Needs {
         }
     }
     needs
+}
+
+fn without_identity(rule: &RuleName) -> String {
+    format!("rule {rule} is once per identity, and the signup has none")
+}
+
+fn claimed_by(rule: &RuleName, holder: &CustomerId) -> String {
+    format!("rule {rule} is once per identity, and customer {holder} claimed it")
+}
+
+/// What one rule says to a signup, for `explain`. Decides nothing.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Look {
+    /// The rule.
+    pub rule: RuleName,
+    /// Whether all its conditions are met.
+    pub fits: bool,
+    /// The grant that it gives once to this customer, if it fits.
+    pub grant: Option<GrantId>,
+    /// In words: the condition that is not met, who claimed the identity, or what it gives.
+    pub words: String,
+}
+
+/// Looks at every rule on signups, in file order; `holder` says who claimed an identity for a rule.
+pub fn looks(signup: &Signup, rules: &Rules, holder: impl Fn(&RuleName, &Identity) -> Option<CustomerId>) -> Vec<Look> {
+    let look = |rule: &SignupRule| {
+        let name = &rule.name;
+        if let Some(misfit) = rule.matches.misfit(signup) {
+            return Look { rule: name.clone(), fits: false, grant: None, words: misfit.to_string() };
+        }
+        let claim = signup.identity.as_ref().map(|identity| holder(name, identity));
+        let words = match (rule.once_per, claim) {
+            (OncePer::Identity, None) => without_identity(name),
+            (OncePer::Identity, Some(Some(holder))) if holder != signup.customer_id => claimed_by(name, &holder),
+            _ => match rule.grant.amount.fixed(rule.grant.scale) {
+                Some(credits) => format!("{credits} {}, once per {}", rule.grant.credit_type, rule.once_per.name()),
+                None => "gives nothing".to_owned(),
+            },
+        };
+        Look { rule: name.clone(), fits: true, grant: Some(grant_id(signup, rule)), words }
+    };
+    rules.signup.iter().map(look).collect()
 }
 
 fn grant_id(signup: &Signup, rule: &SignupRule) -> GrantId {
@@ -62,7 +104,7 @@ impl Books<'_> {
         let held = self.accounts.get(&signup.customer_id).is_some_and(|account| account.grants.contains_key(&grant_id));
         if rule.once_per == OncePer::Identity {
             let Some(identity) = &signup.identity else {
-                return Share::Refused(format!("rule {name} is once per identity, and the signup has none"));
+                return Share::Refused(without_identity(name));
             };
             let claim = (name.clone(), identity.clone());
             let holder = self.claims.entry(claim.clone()).or_insert_with(|| {
@@ -70,7 +112,7 @@ impl Books<'_> {
                 signup.customer_id.clone()
             });
             if *holder != signup.customer_id && !held {
-                return Share::Refused(format!("rule {name} is once per identity, and customer {holder} claimed it"));
+                return Share::Refused(claimed_by(name, holder));
             }
         }
         if held {

@@ -28,13 +28,37 @@ pub struct Reckoning {
     pub refunded: BigInt,
     /// What was paid beyond what was due.
     pub over: BigInt,
-    on_lines: BigInt,
-    on_price: BigInt,
-    line: BigInt,
+    /// R: the amounts of the refunds that name a line of the purchase.
+    pub on_lines: BigInt,
+    /// What those refunds give back of this grant's line.
+    pub on_price: BigInt,
+    /// This grant's line.
+    pub line: BigInt,
+}
+
+/// The inner terms of the formula.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Parts {
+    /// X: what of the refunds by line counts.
+    pub x: BigInt,
+    /// f: the part of the grant that refunds by line ask back.
+    pub f: Fraction,
+    /// g: the part of what is left that the others ask back.
+    pub g: Fraction,
 }
 
 fn sum(amounts: impl Iterator<Item = Option<Money>>) -> BigInt {
     amounts.flatten().map(Money::minor).sum()
+}
+
+/// The sum of the refunds that succeeded.
+#[must_use]
+pub fn refunded(facts: &Facts) -> BigInt {
+    sum(succeeded(facts).map(super::facts::RefundFact::amount))
+}
+
+fn succeeded(facts: &Facts) -> impl Iterator<Item = &super::facts::RefundFact> {
+    facts.refunds.values().filter(|refund| refund.status() == RefundStatus::Succeeded)
 }
 
 /// The sum of the payments, before refunds.
@@ -56,8 +80,7 @@ impl Reckoning {
     #[must_use]
     pub fn of(facts: &Facts, price_id: &PriceId, on_invoice: bool) -> Option<Self> {
         let sold = &facts.lines()?.0;
-        let succeeded: Vec<_> =
-            facts.refunds.values().filter(|refund| refund.status() == RefundStatus::Succeeded).collect();
+        let succeeded: Vec<_> = succeeded(facts).collect();
         if succeeded.is_empty() {
             return None;
         }
@@ -81,24 +104,32 @@ impl Reckoning {
     /// What part of the grant refunds ask back, from 0 to 1.
     #[must_use]
     pub fn fraction(&self) -> Fraction {
-        let zero = BigInt::ZERO;
-        let one = BigInt::from(1);
-        if self.counted <= zero {
-            return Fraction { numerator: zero, denominator: one };
+        if self.counted <= BigInt::ZERO {
+            return Fraction::zero();
         }
         if self.counted >= self.base {
+            let one = BigInt::from(1);
             return Fraction { numerator: one.clone(), denominator: one };
         }
+        let Parts { f, g, .. } = self.parts();
+        let above = &f.numerator * &g.denominator + (&f.denominator - &f.numerator) * &g.numerator;
+        Fraction { numerator: above, denominator: f.denominator * g.denominator }
+    }
+
+    /// What refunds by line ask back of the grant, and what those without ask of the rest. Only while `counted` is
+    /// below `base`.
+    #[must_use]
+    pub fn parts(&self) -> Parts {
         let x = self.counted.clone().min(self.on_lines.clone());
-        let (f, f_of) = if self.on_lines == zero || self.line == zero {
-            (zero, one)
+        let f = if self.on_lines == BigInt::ZERO || self.line == BigInt::ZERO {
+            Fraction::zero()
         } else {
             let of = &self.on_lines * &self.line;
-            ((&self.on_price * &x).min(of.clone()), of)
+            Fraction { numerator: (&self.on_price * &x).min(of.clone()), denominator: of }
         };
         // counted < base, so base - X is above zero.
-        let (g, g_of) = (&self.counted - &x, &self.base - &x);
-        Fraction { numerator: &f * &g_of + (&f_of - &f) * &g, denominator: f_of * g_of }
+        let g = Fraction { numerator: &self.counted - &x, denominator: &self.base - &x };
+        Parts { x, f, g }
     }
 
     /// Whether refunds name lines of the purchase, so that a plain quotient does not tell the whole.

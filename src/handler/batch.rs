@@ -16,7 +16,7 @@ use crate::domain::ids::{CustomerId, GrantId, Identity, InboxId, PurchaseId, Rul
 use crate::domain::ledger::{LedgerEntry, Terms};
 use crate::domain::message::{Content, MessageKey, Name, Timestamp};
 use crate::domain::outcome::{Outcome, RefusalCode};
-use crate::domain::purchase::{Decision, Gift, Verdict};
+use crate::domain::purchase::Decision;
 use crate::domain::rules::Rules;
 use crate::store::StoreError;
 use crate::store::batch::{Batch, Claim, PurchaseRow};
@@ -231,14 +231,7 @@ fn purchase(
 
 /// The decision that a grant's own row holds, by the grant's id.
 fn decided(grant: &crate::domain::account::Grant) -> Option<(Uuid, Decision)> {
-    let origin = grant.origin.clone()?;
-    let decision = Decision {
-        price_id: grant.terms.price_id.clone()?,
-        fact: origin.fact.clone(),
-        rules_hash: grant.terms.rules_hash?,
-        verdict: Verdict::Gift(Box::new(Gift { terms: grant.terms.clone(), scale: grant.scale, origin })),
-    };
-    Some((grant.terms.grant_id.0, decision))
+    Some((grant.terms.grant_id.0, Decision::of(grant)?))
 }
 
 /// Keeps what was refused, with its original bytes.
@@ -253,7 +246,8 @@ async fn bury(
             (Err(error), _) => batch.bury(&letter(work, error.code, &error.detail)).await?,
             (Ok(_), Some(record)) => {
                 if let Some(code) = record.code {
-                    batch.bury(&letter(work, code, &record.reason)).await?;
+                    let letter = letter(work, code, &record.reason);
+                    batch.bury(&DeadLetter { conflict: record.conflict.as_deref(), ..letter }).await?;
                 }
             }
             (Ok(_), None) => {}
@@ -279,6 +273,7 @@ pub fn letter<'a>(work: &'a Work, code: RefusalCode, reason: &'a str) -> DeadLet
         reason,
         properties: &work.properties,
         body: &work.delivery.body,
+        conflict: None,
     }
 }
 

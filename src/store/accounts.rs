@@ -3,6 +3,7 @@
 
 use std::collections::{BTreeSet, HashMap};
 
+use sqlx::PgConnection;
 use uuid::Uuid;
 
 use super::batch::Batch;
@@ -153,14 +154,23 @@ impl Batch<'_> {
         if purchases.is_empty() {
             return Ok(Vec::new());
         }
+        let decided = Self::decisions_in(&mut self.tx, purchases).await?;
+        self.stored.decisions = !decided.is_empty();
+        Ok(decided)
+    }
+
+    /// The same on any session, for those who ask.
+    pub(super) async fn decisions_in(
+        connection: &mut PgConnection,
+        purchases: &[PurchaseId],
+    ) -> Result<Vec<(PurchaseId, Decision)>, StoreError> {
         let ids: Vec<Uuid> = purchases.iter().map(|id| id.0).collect();
         let rows = sqlx::query!(
             "select * from decisions where purchase_id = any($1) order by price_id, fact_kind, fact_id",
             &ids
         )
-        .fetch_all(&mut *self.tx)
+        .fetch_all(connection)
         .await?;
-        self.stored.decisions = !rows.is_empty();
         let missing = || StoreError::corrupt("a decision without its terms");
         let mut decided = Vec::new();
         for row in rows {

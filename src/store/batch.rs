@@ -365,7 +365,7 @@ fn name_columns(names: &BTreeMap<Name, Option<PurchaseId>>) -> (Vec<&str>, Vec<&
     (kinds, values, names.values().map(|guess| guess.map(|id| id.0)).collect())
 }
 
-fn name(kind: &str, value: &str) -> Result<Name, StoreError> {
+pub(super) fn name(kind: &str, value: &str) -> Result<Name, StoreError> {
     match kind {
         "payment" => Ok(Name::Payment(id(PaymentId::parse(value))?)),
         "invoice" => Ok(Name::Invoice(id(InvoiceId::parse(value))?)),

@@ -6,6 +6,7 @@ use super::batch::Batch;
 use super::error::StoreError;
 use super::session::Session;
 use crate::domain::books::Books;
+use crate::domain::facts::Contradiction;
 use crate::domain::ids::MAX_ID_BYTES;
 use crate::domain::message::MessageKey;
 use crate::domain::outcome::{Outcome, RefusalCode};
@@ -31,6 +32,32 @@ pub struct DeadLetter<'a> {
     pub properties: &'a str,
     /// Its body, as it came.
     pub body: &'a [u8],
+    /// Both sides, if it contradicts what is kept.
+    pub conflict: Option<&'a Contradiction>,
+}
+
+/// The columns of a contradiction.
+#[derive(Default)]
+struct Sides {
+    field: Option<String>,
+    kept: Option<String>,
+    given: Option<String>,
+    kept_by: (Option<String>, Option<String>),
+    given_by: (Option<String>, Option<String>),
+}
+
+impl Sides {
+    fn of(conflict: Option<&Contradiction>) -> Self {
+        let Some(conflict) = conflict else { return Self::default() };
+        let key = |key: Option<&MessageKey>| (key.map(|key| key.source.to_string()), key.map(|key| key.id.to_string()));
+        Self {
+            field: Some(conflict.field.to_string()),
+            kept: Some(conflict.kept.to_string()),
+            given: Some(conflict.given.to_string()),
+            kept_by: key(conflict.kept_by.as_ref()),
+            given_by: key(conflict.given_by.as_ref()),
+        }
+    }
 }
 
 impl Batch<'_> {
@@ -41,12 +68,18 @@ impl Batch<'_> {
             return self.bury_again(number, letter).await;
         }
         let message_id = letter.key.map(|key| key.id.as_str()).or(letter.message_id);
+        let sides = Sides::of(letter.conflict);
         sqlx::query!(
-            "insert into dead_letters (queue, source, message_id, type, content_hash, code, reason, properties, body)
-             values ($1, $2, $3, $4, sha256($8 || convert_to($7, 'UTF8')), $5, $6, $7, $8)
+            "insert into dead_letters (queue, source, message_id, type, content_hash, code, reason, properties, body,
+                 conflict_field, conflict_kept, conflict_given, kept_source, kept_id, given_source, given_id)
+             values ($1, $2, $3, $4, sha256($8 || convert_to($7, 'UTF8')), $5, $6, $7, $8, $9, $10, $11, $12, $13, $14,
+                 $15)
              on conflict on constraint dead_letters_same
              do update set seen = dead_letters.seen + 1, last_seen_at = clock_timestamp(), code = excluded.code,
                  reason = excluded.reason,
+                 conflict_field = excluded.conflict_field, conflict_kept = excluded.conflict_kept,
+                 conflict_given = excluded.conflict_given, kept_source = excluded.kept_source,
+                 kept_id = excluded.kept_id, given_source = excluded.given_source, given_id = excluded.given_id,
                  state = case when (dead_letters.state, dead_letters.code) = ('discarded', excluded.code)
                               then 'discarded' else 'open' end",
             clean(letter.queue),
@@ -57,6 +90,13 @@ impl Batch<'_> {
             clean_text(letter.reason),
             clean_text(letter.properties),
             letter.body,
+            sides.field,
+            sides.kept,
+            sides.given,
+            sides.kept_by.0,
+            sides.kept_by.1,
+            sides.given_by.0,
+            sides.given_by.1,
         )
         .execute(&mut *self.tx)
         .await?;
@@ -65,14 +105,24 @@ impl Batch<'_> {
 
     /// What it is called and where it came from stays; what could be read of it for the first time is added.
     async fn bury_again(&mut self, number: i64, letter: &DeadLetter<'_>) -> Result<(), StoreError> {
+        let sides = Sides::of(letter.conflict);
         sqlx::query!(
-            "update dead_letters set code = $2, reason = $3, source = coalesce(source, $4), type = coalesce(type, $5)
+            "update dead_letters set code = $2, reason = $3, source = coalesce(source, $4), type = coalesce(type, $5),
+                 conflict_field = $6, conflict_kept = $7, conflict_given = $8, kept_source = $9, kept_id = $10,
+                 given_source = $11, given_id = $12
              where dead_letter_id = $1",
             number,
             letter.code.name(),
             clean_text(letter.reason),
             letter.key.map(|key| key.source.as_str()),
             letter.kind.map(clean),
+            sides.field,
+            sides.kept,
+            sides.given,
+            sides.kept_by.0,
+            sides.kept_by.1,
+            sides.given_by.0,
+            sides.given_by.1,
         )
         .execute(&mut *self.tx)
         .await?;
@@ -82,19 +132,32 @@ impl Batch<'_> {
     /// Keeps the messages of refunds that became conflicts: their original bytes are in the inbox.
     pub async fn bury_released(&mut self, books: &Books<'_>) -> Result<(), StoreError> {
         for record in books.changes.earlier.iter().filter(|record| record.outcome == Outcome::DeadLettered) {
+            let sides = Sides::of(record.conflict.as_deref());
             sqlx::query!(
-                "insert into dead_letters (queue, source, message_id, type, content_hash, code, reason, properties, body)
+                "insert into dead_letters (queue, source, message_id, type, content_hash, code, reason, properties,
+                     body, inbox_id, conflict_field, conflict_kept, conflict_given, kept_source, kept_id, given_source,
+                     given_id)
                  select queue, source, message_id, type, sha256(body || convert_to(properties, 'UTF8')), $2, $3,
-                        properties, body
+                        properties, body, inbox_id, $4, $5, $6, $7, $8, $9, $10
                  from inbox where inbox_id = $1
                  on conflict on constraint dead_letters_same
                  do update set seen = dead_letters.seen + 1, last_seen_at = clock_timestamp(), code = excluded.code,
-                     reason = excluded.reason,
+                     reason = excluded.reason, inbox_id = excluded.inbox_id,
+                     conflict_field = excluded.conflict_field, conflict_kept = excluded.conflict_kept,
+                     conflict_given = excluded.conflict_given, kept_source = excluded.kept_source,
+                     kept_id = excluded.kept_id, given_source = excluded.given_source, given_id = excluded.given_id,
                      state = case when (dead_letters.state, dead_letters.code) = ('discarded', excluded.code)
                                   then 'discarded' else 'open' end",
                 record.inbox_id.0,
                 record.code.map_or("fact-conflict", RefusalCode::name),
                 record.reason,
+                sides.field,
+                sides.kept,
+                sides.given,
+                sides.kept_by.0,
+                sides.kept_by.1,
+                sides.given_by.0,
+                sides.given_by.1,
             )
             .execute(&mut *self.tx)
             .await?;

@@ -345,7 +345,7 @@ fn told<'b>(books: &'b Books<'_>, taken: &[Taken<'b>], before: i64) -> Told<'b> 
     let refused = |record: &&Record| record.outcome != Outcome::DeadLettered;
     let records = taken.iter().map(|taken| taken.record).filter(refused).chain(&books.changes.earlier);
     let mut told = Told::default();
-    for Record { inbox_id: InboxId(inbox), outcome, code, reason, entries } in records {
+    for Record { inbox_id: InboxId(inbox), outcome, code, reason, entries, .. } in records {
         let position = |entry: &usize| before + i64::try_from(*entry).unwrap_or(i64::MAX - before) + 1;
         told.inbox.push(*inbox);
         told.outcomes.push(outcome.name());

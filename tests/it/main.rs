@@ -20,6 +20,7 @@ mod database_trouble;
 mod docker_files;
 mod due;
 mod envelopes;
+mod explanations;
 mod fences;
 mod histories;
 mod hostile_bodies;

@@ -15,6 +15,7 @@ mod world;
 
 mod conflicts;
 mod due;
+mod explained;
 mod histories;
 mod limits;
 mod orders;

@@ -279,6 +279,30 @@ fn products_at_the_limits_agree_with_big_integers() {
 }
 
 #[test]
+fn products_by_line_at_the_limits_agree_with_big_integers() {
+    use num_bigint::BigInt;
+    let number = |text: &str| text.replace('.', "").parse::<BigInt>().unwrap();
+    let amount = "999999999999999";
+    let (paid, line, by_line, of_a, plain) =
+        ("999999999999999.99", "333333333333333.33", "222222222222222.22", "111111111111111.07", "100000000000000.01");
+    let rules = rules(vec![rule("all").fixed(amount)], vec![]);
+    let payment = payment_succeeded().of(paid, "USD").for_lines(&[("a", 1, line), ("b", 1, "666666666666666.66")]);
+    let mut world = World::under(rules);
+    world.take(&payment);
+    world.take(partial_refund_of(&payment).of(by_line, "USD").by_line(&[("a", of_a)]));
+    world.take(partial_refund_of(&payment).named("re_2").of(plain, "USD"));
+    // What came by line counts in full, so f is of_a / line; the rest is taken of what the lines left.
+    let (f, f_of) = (number(of_a), number(line));
+    let (g, g_of) = (number(plain), number(paid) - number(by_line));
+    let left = |f: &BigInt| {
+        let whole = number(amount);
+        let target = &whole * (f * &g_of + (&f_of - f) * &g) / (&f_of * &g_of);
+        (whole - target).to_string()
+    };
+    assert_eq!((world.remaining("a"), world.remaining("b")), (left(&f), left(&BigInt::ZERO)));
+}
+
+#[test]
 fn fractions_round_toward_zero_to_the_scale_of_the_credit_type() {
     let rules = rules(vec![rule("minutes").of_type("gpu-minutes", 3).per_unit("1")], vec![]);
     let payment = payment_succeeded().of("3.00", "USD");

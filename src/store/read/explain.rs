@@ -1,7 +1,7 @@
 //! What became of a message.
 //!
 //! A message that was kept is found by its key, a refused one among the dead letters. A refund that waited and then
-//! became a conflict is both: its key is free again, and its row stays.
+//! became a conflict is both: its key is free again, its row stays, and its dead letter names that row.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -10,7 +10,7 @@ use uuid::Uuid;
 use super::{AccountView, Refused, Snapshot};
 use crate::domain::ids::{CustomerId, InboxId, MessageId, RulesHash, Source};
 use crate::domain::ledger::LedgerEntry;
-use crate::domain::message::{MessageKey, MessageType, Timestamp};
+use crate::domain::message::{Fingerprint, MessageKey, Timestamp};
 use crate::domain::outcome::{Outcome, RefusalCode};
 use crate::store::error::StoreError;
 use crate::store::rows::{id, rules_hash};
@@ -41,8 +41,12 @@ pub struct KeptMessage {
     pub structured: bool,
     /// The queue that it came by.
     pub queue: String,
+    /// Its body, as it came.
+    pub body: Vec<u8>,
     /// When it was kept.
     pub received_at: Timestamp,
+    /// Under which content its key is taken; absent once the key is free again.
+    pub fingerprint: Option<Fingerprint>,
     /// What became of it, in order.
     pub outcomes: Vec<Told>,
     /// The entries that came of it, in order.
@@ -91,18 +95,23 @@ impl Snapshot<'_> {
         let source = source.map(Source::as_str);
         let refused = self.refused_under(message_id.as_str(), source).await?;
         let mut inbox = self.inbox_by_key(message_id, source).await?;
-        if refused.iter().any(is_released_refund) {
-            inbox.extend(self.inbox_by_scan(message_id, source).await?);
-        }
+        // Released refunds: they have no key any more.
+        inbox.extend(refused.iter().filter_map(|letter| letter.inbox_id).map(|id| id.0));
         let mut kept = self.kept(&inbox.into_iter().collect::<Vec<_>>()).await?;
         for message in &mut kept {
-            message.outcomes = self.outcomes(message.inbox_id).await?;
             let positions: Vec<i64> = message.outcomes.iter().flat_map(|told| told.positions.clone()).collect();
             message.entries = self.entries_at(&positions).await?;
             message.accounts = self.touched(&message.entries).await?;
         }
-        let published_to = sqlx::query_scalar!("select position from relay_cursor").fetch_one(&mut *self.tx).await?;
-        Ok(Trace { kept, refused, published_to })
+        Ok(Trace { kept, refused, published_to: self.published_to().await? })
+    }
+
+    /// Entries up to this position are published and confirmed.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub async fn published_to(&mut self) -> Result<i64, StoreError> {
+        Ok(sqlx::query_scalar!("select position from relay_cursor").fetch_one(&mut *self.tx).await?)
     }
 
     async fn inbox_by_key(&mut self, id: &MessageId, source: Option<&str>) -> Result<BTreeSet<Uuid>, StoreError> {
@@ -116,24 +125,26 @@ impl Snapshot<'_> {
         Ok(rows.into_iter().collect())
     }
 
-    /// For released refunds alone: they have no key, and the inbox has no index on ids.
-    async fn inbox_by_scan(&mut self, id: &MessageId, source: Option<&str>) -> Result<BTreeSet<Uuid>, StoreError> {
-        let rows = sqlx::query_scalar!(
-            "select inbox_id from inbox
-             where message_id = $1 and type = $3 and ($2::text is null or source = $2)",
-            id.as_str(),
-            source,
-            MessageType::Refund.name(),
-        )
-        .fetch_all(&mut *self.tx)
-        .await?;
-        Ok(rows.into_iter().collect())
+    /// Kept messages with their outcomes, in order of arrival.
+    pub(super) async fn kept(&mut self, ids: &[Uuid]) -> Result<Vec<KeptMessage>, StoreError> {
+        let mut kept = self.kept_alone(ids).await?;
+        for message in &mut kept {
+            message.outcomes = self.outcomes(message.inbox_id).await?;
+        }
+        Ok(kept)
     }
 
-    async fn kept(&mut self, ids: &[Uuid]) -> Result<Vec<KeptMessage>, StoreError> {
+    /// Kept messages without their outcomes, in order of arrival.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub async fn kept_alone(&mut self, ids: &[Uuid]) -> Result<Vec<KeptMessage>, StoreError> {
         let rows = sqlx::query!(
-            "select inbox_id, source, message_id, type as kind, time, structured, queue, received_at
-             from inbox where inbox_id = any($1) order by inbox_id",
+            r#"select i.inbox_id, i.source, i.message_id, i.type as kind, i.time, i.structured, i.queue, i.body,
+                      i.received_at, k.fingerprint as "fingerprint?"
+               from inbox i left join message_keys k
+                    on k.message_id = i.message_id and k.source = i.source and k.inbox_id = i.inbox_id
+               where i.inbox_id = any($1) order by i.inbox_id"#,
             ids,
         )
         .fetch_all(&mut *self.tx)
@@ -144,6 +155,8 @@ impl Snapshot<'_> {
                 id: id(MessageId::parse(message_id))?,
             })
         };
+        let fingerprint =
+            |bytes: Vec<u8>| bytes.try_into().map(Fingerprint).map_err(|_| StoreError::corrupt("fingerprint"));
         rows.into_iter()
             .map(|row| {
                 Ok(KeptMessage {
@@ -153,13 +166,24 @@ impl Snapshot<'_> {
                     time: row.time,
                     structured: row.structured,
                     queue: row.queue,
+                    body: row.body,
                     received_at: row.received_at,
+                    fingerprint: row.fingerprint.map(fingerprint).transpose()?,
                     outcomes: Vec::new(),
                     entries: Vec::new(),
                     accounts: Vec::new(),
                 })
             })
             .collect()
+    }
+
+    /// The message that holds a key.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub async fn keeper(&mut self, key: &MessageKey) -> Result<Option<KeptMessage>, StoreError> {
+        let ids: Vec<Uuid> = self.inbox_by_key(&key.id, Some(key.source.as_str())).await?.into_iter().collect();
+        Ok(self.kept_alone(&ids).await?.pop())
     }
 
     async fn outcomes(&mut self, InboxId(inbox_id): InboxId) -> Result<Vec<Told>, StoreError> {
@@ -186,7 +210,7 @@ impl Snapshot<'_> {
     }
 
     /// The accounts of `entries`, each with the grants that they touched and no others.
-    async fn touched(&mut self, entries: &[LedgerEntry]) -> Result<Vec<AccountView>, StoreError> {
+    pub(super) async fn touched(&mut self, entries: &[LedgerEntry]) -> Result<Vec<AccountView>, StoreError> {
         let mut grants: BTreeMap<&CustomerId, BTreeSet<Uuid>> = BTreeMap::new();
         for LedgerEntry { entry, .. } in entries {
             grants.entry(&entry.customer_id).or_default().extend(entry.grant.map(|grant| grant.grant_id.0));
@@ -201,9 +225,4 @@ impl Snapshot<'_> {
         }
         Ok(views)
     }
-}
-
-/// Only a refund can become a conflict after it was kept.
-fn is_released_refund(refused: &Refused) -> bool {
-    refused.code == RefusalCode::FactConflict.name() && refused.kind.as_deref() == Some(MessageType::Refund.name())
 }

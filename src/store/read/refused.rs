@@ -1,10 +1,13 @@
 //! Refused messages.
 
 use super::Snapshot;
-use crate::domain::message::Timestamp;
+use crate::domain::facts::Contradiction;
+use crate::domain::ids::{InboxId, MessageId, Source};
+use crate::domain::message::{MessageKey, Timestamp};
 use crate::domain::outcome::RefusalCode;
 use crate::store::error::StoreError;
 use crate::store::replay::Act;
+use crate::store::rows::id;
 
 /// A refused message, without its body.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -31,6 +34,10 @@ pub struct Refused {
     pub last_seen_at: Timestamp,
     /// `open`, `replayed` or `discarded`.
     pub state: String,
+    /// Its row, if it was kept before: a refund that became a conflict.
+    pub inbox_id: Option<InboxId>,
+    /// Both sides, if it contradicts what is kept.
+    pub conflict: Option<Contradiction>,
 }
 
 /// Which refused messages.
@@ -69,8 +76,24 @@ macro_rules! refused {
             first_seen_at: row.first_seen_at,
             last_seen_at: row.last_seen_at,
             state: row.state,
+            inbox_id: row.inbox_id.map(InboxId),
+            conflict: match (row.conflict_field, row.conflict_kept, row.conflict_given) {
+                (Some(field), Some(kept), Some(given)) => Some(Contradiction {
+                    field: field.into(),
+                    kept: kept.into(),
+                    given: given.into(),
+                    kept_by: key(row.kept_source.as_deref(), row.kept_id.as_deref())?,
+                    given_by: key(row.given_source.as_deref(), row.given_id.as_deref())?,
+                }),
+                _ => None,
+            },
         }
     }};
+}
+
+fn key(source: Option<&str>, message_id: Option<&str>) -> Result<Option<MessageKey>, StoreError> {
+    let (Some(source), Some(message_id)) = (source, message_id) else { return Ok(None) };
+    Ok(Some(MessageKey { source: id(Source::parse(source))?, id: id(MessageId::parse(message_id))? }))
 }
 
 impl Snapshot<'_> {
@@ -81,7 +104,8 @@ impl Snapshot<'_> {
     pub async fn dead_letters(&mut self, query: RefusedQuery) -> Result<Vec<Refused>, StoreError> {
         let rows = sqlx::query!(
             "select dead_letter_id, queue, source, message_id, type as kind, code, reason, seen, first_seen_at,
-                    last_seen_at, state
+                    last_seen_at, state, inbox_id, conflict_field, conflict_kept, conflict_given, kept_source, kept_id,
+                    given_source, given_id
              from dead_letters where ($1::text is null or code = $1) and ($2 or state = 'open')
              order by dead_letter_id desc limit $3",
             query.code.map(RefusalCode::name),
@@ -90,7 +114,7 @@ impl Snapshot<'_> {
         )
         .fetch_all(&mut *self.tx)
         .await?;
-        Ok(rows.into_iter().map(|row| refused!(row)).collect())
+        rows.into_iter().map(|row| Ok(refused!(row))).collect()
     }
 
     /// One refused message with what it said.
@@ -100,7 +124,8 @@ impl Snapshot<'_> {
     pub async fn dead_letter(&mut self, number: i64) -> Result<Option<(Refused, RefusedBody)>, StoreError> {
         let row = sqlx::query!(
             "select dead_letter_id, queue, source, message_id, type as kind, code, reason, seen, first_seen_at,
-                    last_seen_at, state, properties, body
+                    last_seen_at, state, inbox_id, conflict_field, conflict_kept, conflict_given, kept_source, kept_id,
+                    given_source, given_id, properties, body
              from dead_letters where dead_letter_id = $1",
             number,
         )
@@ -133,7 +158,8 @@ impl Snapshot<'_> {
     ) -> Result<Vec<Refused>, StoreError> {
         let rows = sqlx::query!(
             "select dead_letter_id, queue, source, message_id, type as kind, code, reason, seen, first_seen_at,
-                    last_seen_at, state
+                    last_seen_at, state, inbox_id, conflict_field, conflict_kept, conflict_given, kept_source, kept_id,
+                    given_source, given_id
              from dead_letters where message_id = $1 and ($2::text is null or source = $2)
              order by dead_letter_id",
             message_id,
@@ -141,6 +167,45 @@ impl Snapshot<'_> {
         )
         .fetch_all(&mut *self.tx)
         .await?;
-        Ok(rows.into_iter().map(|row| refused!(row)).collect())
+        rows.into_iter().map(|row| Ok(refused!(row))).collect()
+    }
+
+    /// The messages that were refused for contradicting one of `kept`, the oldest first.
+    pub async fn refused_against(&mut self, kept: &[&MessageKey]) -> Result<Vec<Refused>, StoreError> {
+        let ids: Vec<&str> = kept.iter().map(|key| key.id.as_str()).collect();
+        let sources: Vec<&str> = kept.iter().map(|key| key.source.as_str()).collect();
+        let rows = sqlx::query!(
+            "select dead_letter_id, queue, source, message_id, type as kind, code, reason, seen, first_seen_at,
+                    last_seen_at, state, inbox_id, conflict_field, conflict_kept, conflict_given, kept_source, kept_id,
+                    given_source, given_id
+             from dead_letters
+             where (kept_id, kept_source) in (select * from unnest($1::text[], $2::text[])) and kept_id is not null
+             order by dead_letter_id",
+            &ids as _,
+            &sources as _,
+        )
+        .fetch_all(&mut *self.tx)
+        .await?;
+        rows.into_iter().map(|row| Ok(refused!(row))).collect()
+    }
+
+    /// Conflicts whose body has this text, the latest first, at most `limit`, with what they said. It looks at every
+    /// dead letter: there are few, and this is asked only for names that no kept message has.
+    pub async fn conflicts_with(&mut self, text: &str, limit: u32) -> Result<Vec<(Refused, RefusedBody)>, StoreError> {
+        let numbers = sqlx::query_scalar!(
+            "select dead_letter_id from dead_letters
+             where code = $1 and position(convert_to($2, 'UTF8') in body) > 0
+             order by dead_letter_id desc limit $3",
+            RefusalCode::FactConflict.name(),
+            text,
+            i64::from(limit),
+        )
+        .fetch_all(&mut *self.tx)
+        .await?;
+        let mut found = Vec::new();
+        for number in numbers {
+            found.extend(self.dead_letter(number).await?);
+        }
+        Ok(found)
     }
 }

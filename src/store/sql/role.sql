@@ -6,6 +6,7 @@ grant insert on inbox, outcomes, rules_files, ledger, message_keys, names, purch
     grants, identity_claims, dead_letters, dead_letter_history, attempts to {role};
 grant update (purchase_id) on names to {role};
 grant update on purchases, accounts, pools, ledger_head, relay_cursor to {role};
-grant update (source, type, code, reason, seen, last_seen_at, state) on dead_letters to {role};
+grant update (source, type, code, reason, seen, last_seen_at, state, inbox_id, conflict_field, conflict_kept,
+    conflict_given, kept_source, kept_id, given_source, given_id) on dead_letters to {role};
 grant update (remaining, asked, taken, revoked, surplus, purchase_id, due_at) on grants to {role};
 grant delete on message_keys, purchases, decisions, attempts to {role};

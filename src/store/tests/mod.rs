@@ -66,6 +66,7 @@ impl TestDatabase {
         let test = Self { name, url: url.into(), admin: admin.into(), rules };
         run_on(&test.admin, &format!("create database {}", test.name)).await.unwrap();
         migrate(&test.database()).await.unwrap();
+        test.session().await.keep_rules(&test.rules.hash.0, RULES).await.unwrap();
         test
     }
 

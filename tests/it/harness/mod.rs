@@ -5,6 +5,7 @@
 mod asserts;
 mod broker;
 mod events;
+mod golden;
 mod http;
 mod oracle;
 mod place;

@@ -1,0 +1,89 @@
+//! A customer: balances, grants that no purchase gave, and which purchases to tell of.
+
+use serde_json::{Value, json};
+
+use crate::cli::ExitError;
+use crate::cli::case::decoded;
+use crate::cli::output::{Format, Listing};
+use crate::cli::show::{self, time};
+use crate::domain::ids::{CustomerId, PurchaseId};
+use crate::domain::message::Content;
+use crate::store::read::{AccountView, Snapshot};
+
+/// Of so many waiting messages it is asked whose they are: beyond that `waiting list` is the place to look.
+const WAITING: u32 = 1000;
+
+/// One customer.
+pub(super) struct Customer {
+    id: CustomerId,
+    /// The account with the grants that no purchase gave.
+    view: AccountView,
+    /// Whether there are purchases that are not shown.
+    more: bool,
+}
+
+impl Customer {
+    /// The customer, and the latest purchases: those that wait, then those with grants.
+    pub(super) async fn load(
+        snapshot: &mut Snapshot<'_>,
+        id: &CustomerId,
+        limit: u32,
+    ) -> Result<Option<(Self, Vec<PurchaseId>)>, ExitError> {
+        let apart = snapshot.grants_apart(id, limit).await?;
+        let Some(view) = snapshot.account_of(id, &apart).await? else { return Ok(None) };
+        let mut purchases = waiting_of(snapshot, id).await?;
+        let (granted, more) = snapshot.purchases_of_customer(id, limit).await?;
+        purchases.extend(granted.into_iter().filter(|id| !purchases.contains(id)).collect::<Vec<_>>());
+        Ok(Some((Self { id: id.clone(), view, more }, purchases)))
+    }
+
+    pub(super) fn words(&self) -> String {
+        let mut words = show::fields(&[
+            ("customer", Some(self.id.to_string())),
+            ("as of", Some(time(self.view.now))),
+            ("more", self.more.then(|| "older purchases are not shown: --limit".to_owned())),
+        ]);
+        words += &show::section("balances", &self.balances().render(Format::default()));
+        if !self.view.account.grants.is_empty() {
+            let grants = show::grants(std::slice::from_ref(&self.view));
+            words += &show::section("grants of signups", &grants.render(Format::default()));
+        }
+        words
+    }
+
+    fn balances(&self) -> Listing {
+        let mut listing = Listing::new(&["credit_type", "balance"]);
+        for (kind, pool) in &self.view.account.pools {
+            listing.add([Some(kind.to_string()), Some(pool.balance.to_string())]);
+        }
+        listing
+    }
+
+    pub(super) fn json(&self) -> Value {
+        json!({
+            "customer_id": self.id.as_str(),
+            "as_of": time(self.view.now),
+            "balances": self.balances().json(),
+            "grants_of_signups": show::grants_json(std::slice::from_ref(&self.view)),
+            "more_purchases": self.more,
+        })
+    }
+}
+
+async fn waiting_of(snapshot: &mut Snapshot<'_>, customer: &CustomerId) -> Result<Vec<PurchaseId>, ExitError> {
+    let waiting = snapshot.waiting(WAITING).await?;
+    let ids: Vec<_> = waiting.iter().map(|one| one.inbox_id.0).collect();
+    let messages = snapshot.kept_alone(&ids).await?;
+    let mut purchases = Vec::new();
+    for one in waiting {
+        let Some(message) = messages.iter().find(|message| message.inbox_id == one.inbox_id) else { continue };
+        let theirs = match decoded(message)?.content {
+            Content::Purchase(statement) => statement.customer() == Some(customer),
+            Content::Signup(_) => false,
+        };
+        if theirs && !purchases.contains(&one.purchase) {
+            purchases.push(one.purchase);
+        }
+    }
+    Ok(purchases)
+}
