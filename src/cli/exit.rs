@@ -45,8 +45,9 @@ impl From<StoreError> for ExitError {
             StoreError::Setup(_) | StoreError::Config(_) => Self::Config(words),
             StoreError::Content(_) | StoreError::Violated(_) | StoreError::Corrupt(_) => Self::Failed(words),
             StoreError::Unreachable { .. } => Self::Unavailable(words),
-            StoreError::Again(_) | StoreError::Lost(_) | StoreError::Locked(_) | StoreError::Busy(_) => {
-                Self::Unavailable(words.context("the database cannot be reached"))
+            StoreError::Lost(_) => Self::Unavailable(words.context("the database cannot be reached")),
+            StoreError::Again(_) | StoreError::Locked(_) | StoreError::Busy(_) => {
+                Self::Unavailable(words.context("the database is busy"))
             }
         }
     }

@@ -256,6 +256,19 @@ async fn bury(
     batch.bury_released(books).await
 }
 
+/// Code and reason for a single message whose rows the database does not take.
+#[must_use]
+pub fn why_refused(error: &StoreError) -> (RefusalCode, String) {
+    let (code, what) = match error {
+        StoreError::Violated(_) => {
+            (RefusalCode::FactConflict, "a row that the database holds rules out what this message leads to")
+        }
+        _ => (RefusalCode::InvalidAmount, "the database refuses what this message leads to"),
+    };
+    let detail = error.detail().map(|detail| format!(": {detail}")).unwrap_or_default();
+    (code, format!("{what}: {}{detail}", error.in_full()))
+}
+
 /// The dead letter of a delivery.
 #[must_use]
 pub fn letter<'a>(work: &'a Work, code: RefusalCode, reason: &'a str) -> DeadLetter<'a> {

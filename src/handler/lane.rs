@@ -14,7 +14,7 @@ use std::time::{Duration, Instant};
 use tokio::sync::{Semaphore, watch};
 use uuid::Uuid;
 
-use super::batch::{Attempt, Report, attempt, letter};
+use super::batch::{Attempt, Report, attempt, letter, why_refused};
 use super::crash;
 use super::handover::Handover;
 use super::intake::{Work, content_hash};
@@ -158,6 +158,10 @@ impl Lane {
             batch.into_iter().partition(|delivery| delivery.delivered_before >= ALONE_FROM);
         let locked = self.run_batch(good.into_iter().map(Work::new).collect()).await?;
         self.locked.extend(locked);
+        if !suspects.is_empty() || !self.locked.is_empty() {
+            // What comes now may take long, or take the process with it.
+            self.settle().await;
+        }
         for delivery in suspects {
             self.handle_alone(delivery).await?;
         }
@@ -306,6 +310,7 @@ impl Lane {
             _ => (RetryKind::Database, self.retry.next_delay()),
         };
         self.parts.metrics.retried(kind);
+        self.settle().await;
         if kind == RetryKind::Database {
             let words = error.in_full();
             tracing::warn!(kind = error.kind(), error = words, "the batch did not go through, trying again");
@@ -322,14 +327,7 @@ impl Lane {
     /// Dead-letters a single message whose content the database refuses, or which a stored row rules out. No code says
     /// just that: a stored row that it contradicts is nearest to a fact that it contradicts.
     async fn refuse(&mut self, works: &[Work], error: &StoreError) -> Result<(), Stopping> {
-        let (code, what) = match error {
-            StoreError::Violated(_) => {
-                (RefusalCode::FactConflict, "a row that the database holds rules out what this message leads to")
-            }
-            _ => (RefusalCode::InvalidAmount, "the database refuses what this message leads to"),
-        };
-        let detail = error.detail().map(|detail| format!(": {detail}")).unwrap_or_default();
-        let reason = format!("{what}: {}{detail}", error.in_full());
+        let (code, reason) = why_refused(error);
         for work in works {
             self.bury_alone(work, code, &reason).await?;
         }

@@ -10,7 +10,7 @@ use std::slice;
 
 use uuid::Uuid;
 
-use super::batch::{Attempt, Report, attempt};
+use super::batch::{Attempt, Report, attempt, why_refused};
 use super::crash;
 use super::intake::Work;
 use crate::domain::ids::Actor;
@@ -91,8 +91,10 @@ impl<'a> Replays<'a> {
         let mut tries = 1;
         loop {
             match self.run_once(number, actor).await {
-                Err(ReplayError::Store(StoreError::Again(_))) if tries < MOST_TRIES => tries += 1,
-                Err(ReplayError::Store(error @ StoreError::Content(_))) => {
+                Err(ReplayError::Store(StoreError::Again(_) | StoreError::Violated(_))) if tries < MOST_TRIES => {
+                    tries += 1;
+                }
+                Err(ReplayError::Store(error @ (StoreError::Content(_) | StoreError::Violated(_)))) => {
                     return self.refuse(number, actor, &error).await;
                 }
                 done => return done,
@@ -122,8 +124,7 @@ impl<'a> Replays<'a> {
         actor: Option<&Actor>,
         error: &StoreError,
     ) -> Result<Replayed, ReplayError> {
-        let code = RefusalCode::InvalidAmount;
-        let reason = format!("the database refuses what this message leads to: {}", error.in_full());
+        let (code, reason) = why_refused(error);
         let mut session = self.take_session().await?;
         let mut batch = session.begin().await?;
         let work = open_letter(&mut batch, number).await?;

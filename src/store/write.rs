@@ -3,6 +3,7 @@
 use std::collections::{BTreeSet, HashMap};
 
 use rust_decimal::Decimal;
+use sqlx::postgres::PgDatabaseError;
 use uuid::Uuid;
 
 use super::batch::{Batch, Claim};
@@ -17,9 +18,6 @@ use crate::domain::ledger::Entry;
 use crate::domain::message::{FINGERPRINT_VERSION, MessageKey, Name, Timestamp};
 use crate::domain::outcome::Outcome;
 use crate::domain::purchase::gifts;
-
-/// The most messages of a batch for which a trip counts more than how long the ledger's head is held.
-const SMALL: usize = 16;
 
 /// A message of the batch, what became of it, and how it came.
 #[derive(Debug, Clone, Copy)]
@@ -91,8 +89,10 @@ impl Batch<'_> {
     /// this batch since: then it is that one's.
     async fn write_keys(&mut self, books: &Books<'_>, taken: &[Taken<'_>]) -> Result<(), StoreError> {
         let refused = taken.iter().filter(|taken| taken.record.outcome == Outcome::DeadLettered);
+        let ours = |key: &TakenKey| taken.iter().any(|taken| taken.claim.inbox_id == key.inbox_id);
+        let is_kept = |key: &TakenKey, taken: &Taken<'_>| key.inbox_id < taken.claim.inbox_id || !ours(key);
         let mine =
-            |taken: &&Taken<'_>| !books.keys.get(&taken.claim.message.key).is_some_and(|key| is_older(key, taken));
+            |taken: &&Taken<'_>| !books.keys.get(&taken.claim.message.key).is_some_and(|key| is_kept(key, taken));
         let mut gone: BTreeSet<&MessageKey> = refused.filter(mine).map(|taken| &taken.claim.message.key).collect();
         gone.extend(&books.changes.released);
         if gone.is_empty() {
@@ -125,8 +125,7 @@ impl Batch<'_> {
         Ok(())
     }
 
-    /// Writes what is new. For a small batch the same trip locks the ledger's head; a large one would keep the other
-    /// lanes from it for too long.
+    /// Writes what is new, and locks the ledger's head if there are entries for it.
     async fn write_new(&mut self, books: &Books<'_>, taken: &[Taken<'_>]) -> Result<Option<Head>, StoreError> {
         let kept: Vec<InboxRow<'_>> = taken.iter().filter(|taken| taken.is_kept()).map(InboxRow).collect();
         let new = |id: &&PurchaseId| !self.stored.purchases.contains(*id);
@@ -141,7 +140,6 @@ impl Batch<'_> {
         {
             return Ok(None);
         }
-        let is_small = taken.len() <= SMALL && !books.changes.entries.is_empty();
         let head = sqlx::query_file!(
             "src/store/sql/write_new.sql",
             &kept as _,
@@ -155,7 +153,7 @@ impl Batch<'_> {
             &old_pools.iter().map(|pool| pool.2).collect::<Vec<_>>(),
             &old_pools.iter().map(|pool| pool.3).collect::<Vec<_>>(),
             &grants as _,
-            is_small,
+            !books.changes.entries.is_empty(),
         )
         .fetch_optional(&mut *self.tx)
         .await
@@ -179,10 +177,11 @@ impl Batch<'_> {
         author: Option<Uuid>,
     ) -> Result<Written, StoreError> {
         let entries = &books.changes.entries;
+        // Every entry moves a pool, so with entries there was something to write, and the head is locked.
         let head = match head {
             Some(head) => head,
             None if entries.is_empty() => Head::default(),
-            None => self.lock_head().await?,
+            None => return Err(StoreError::corrupt("entries that move no pool")),
         };
         let rows = chained(entries, &head);
         let last = rows.last();
@@ -208,22 +207,15 @@ impl Batch<'_> {
         let entry_ids = rows.iter().map(|(row, _)| row.entry_id).collect();
         Ok(Written { before: head.position, recorded_at: head.recorded_at, entry_ids })
     }
-
-    async fn lock_head(&mut self) -> Result<Head, StoreError> {
-        let row = sqlx::query!(
-            r#"select position, hash, recorded_at, clock_timestamp() as "now!" from ledger_head for update"#
-        )
-        .fetch_one(&mut *self.tx)
-        .await
-        .map_err(all_wait)?;
-        Ok(Head::new(row.position, row.hash, row.recorded_at, row.now))
-    }
 }
 
-/// Everybody waits for the head: that says nothing about this batch's messages.
+/// Everybody waits for the head: that says nothing about this batch's messages. A pool is held by no session of the
+/// worker without its account; somebody else who holds one holds up just the messages that move it.
 fn all_wait(error: sqlx::Error) -> StoreError {
+    let place = error.as_database_error().and_then(|error| error.try_downcast_ref::<PgDatabaseError>()?.r#where());
+    let is_pool = place.is_some_and(|place| place.contains("\"pools\""));
     match StoreError::from(error) {
-        StoreError::Locked(error) => StoreError::Busy(error),
+        StoreError::Locked(error) if !is_pool => StoreError::Busy(error),
         other => other,
     }
 }
@@ -247,10 +239,6 @@ pub(super) struct Made<'b> {
     pub(super) grant: &'b Grant,
     pub(super) purchase: Option<PurchaseId>,
     pub(super) due_at: Option<Timestamp>,
-}
-
-fn is_older(key: &TakenKey, taken: &Taken<'_>) -> bool {
-    key.inbox_id < taken.claim.inbox_id
 }
 
 pub(super) fn changed_grants<'b>(books: &'b Books<'_>) -> Vec<Made<'b>> {
