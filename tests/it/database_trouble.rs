@@ -91,6 +91,33 @@ async fn many_held_accounts_in_one_batch_cost_the_others_one_wait_for_a_lock_and
     }
 }
 
+/// Nobody of the worker does that: an account is locked before its pools.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_pool_that_somebody_holds_keeps_nobody_else_waiting() {
+    let setup = Setup::default().with("CREDITS_DATABASE_LOCK_TIMEOUT", "1s").with("CREDITS_WORKER_LANES", "1");
+    let mut worker = setup.start().await;
+    let held = payment_succeeded();
+    worker.publish(&held).await;
+    worker.wait_until_settled().await;
+    worker.stop_in_order().await;
+    let mut other_session = PgConnection::connect(&worker.place.database_url).await.unwrap();
+    other_session.execute("begin; select 1 from pools for update").await.unwrap();
+    worker.publish(&payment_succeeded().by(held.customer())).await;
+    let others: Vec<BillingMessage> = (0..40).map(|_| payment_succeeded()).collect();
+    worker.publish_all(&others).await;
+
+    worker.start_process();
+    until("the others are handled", Duration::from_secs(30), async || {
+        match worker.number("select count(*) from inbox").await? {
+            41 => Ok(()),
+            kept => Err(format!("{} of 40 others", kept - 1)),
+        }
+    })
+    .await;
+    other_session.execute("rollback").await.unwrap();
+    worker.assert_balance(held.customer(), "credits", "2000").await;
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_message_that_a_stored_row_rules_out_is_a_dead_letter_and_its_neighbours_are_applied() {
     let mut worker = Setup::default().with("CREDITS_WORKER_LANES", "1").prepare().await;

@@ -135,6 +135,19 @@ async fn a_message_that_the_database_refuses_stays_open_too() {
 }
 
 #[tokio::test]
+async fn one_that_a_stored_row_rules_out_stays_open_and_stops_no_other() {
+    let db = TestDatabase::new().await;
+    db.crash_on(&[payment("p1", "ada", "pack", 1), payment("p2", "bob", "pack", 1)]).await;
+    db.damage("insert into pools (customer_id, credit_type, balance, sequence) values ('ada', 'credits', 0, 0)").await;
+    let done = json(&db, &format!("{REPLAY} 1 2")).await;
+    assert_eq!((&done[0]["taken"], &done[0]["code"]), (&json!(false), &json!("fact-conflict")), "{done}");
+    assert_eq!(done[1]["outcome"], "applied", "{done}");
+    let reason = json(&db, "dead-letters show 1").await["reason"].to_string();
+    assert!(reason.contains("pools_pkey") && reason.contains("ada"), "names constraint and key: {reason}");
+    db.drop().await;
+}
+
+#[tokio::test]
 async fn a_message_that_was_taken_meanwhile_is_a_duplicate_and_closed() {
     let db = TestDatabase::new().await;
     let pay = payment("p1", "ada", "pack", 1);
