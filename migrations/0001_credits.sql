@@ -52,10 +52,11 @@ create table rules_files (
     first_used timestamptz not null default clock_timestamp()
 );
 
--- Names of purchases, and of refunds. Every message locks all names that it mentions, known or not.
+-- Names of purchases and of refunds; every message locks all names that it mentions, known or not. Also those of uses
+-- and adjustments: these belong to no purchase, and `purchase_id` is the inbox row of the message that stated them.
 create table names (
     kind        text collate "C" not null
-                constraint names_kind check (kind in ('payment', 'invoice', 'other', 'refund')),
+                constraint names_kind check (kind in ('payment', 'invoice', 'other', 'refund', 'usage', 'adjustment')),
     value       text collate "C" not null,
     purchase_id uuid, -- absent: mentioned, but by no message that is kept
     constraint names_pkey primary key (value, kind)
@@ -153,13 +154,19 @@ create table grants (
     in_full         boolean,
     surplus         boolean     not null,
     first_counts_at timestamptz not null,
-    due_at          timestamptz -- the next activation or expiry that settling has to write
+    due_at          timestamptz, -- the next activation or expiry that settling has to write
+    spendable       boolean     not null, -- something remains, and it is active as of the account's `settled_to`
+    replaced_by     uuid        -- a regrant closed it for good: the grant that has its place
 );
 -- The law: one grant that is not surplus per purchase, price and credit type.
 create unique index grants_one_per_line on grants (purchase_id, price_id, credit_type)
-    where purchase_id is not null and not surplus;
+    where purchase_id is not null and not surplus and replaced_by is null;
 -- For lists and balances, one customer's grants; for settling an account, what is due there, however many it has.
 create index grants_by_customer on grants (customer_id, due_at);
+-- The order of use: a use reads no more grants than it needs, however many there are. `spendable` and not `remaining`,
+-- so that a grant that is used in part keeps its place without a new index entry.
+create index grants_in_order on grants (customer_id, credit_type, priority, expires_at, category desc, effective_at, grant_id)
+    where spendable;
 -- For the sweeper: what is due anywhere, the oldest first.
 create index grants_due on grants (due_at) where due_at is not null;
 

@@ -60,6 +60,8 @@ pub struct Grant {
     pub revoked: Credits,
     /// `counts_at` of its first entry.
     pub first_counts_at: Timestamp,
+    /// A regrant closed it for good: the grant that has its place now.
+    pub replaced_by: Option<GrantId>,
 }
 
 /// What behind a purchase's grant decides its targets.
@@ -97,6 +99,7 @@ impl Grant {
             taken: Credits::ZERO,
             revoked: Credits::ZERO,
             first_counts_at: now,
+            replaced_by: None,
             terms,
         }
     }
@@ -125,6 +128,12 @@ impl Grant {
     #[must_use]
     pub fn is_inside(&self, now: Timestamp) -> bool {
         self.terms.effective_at <= now && !self.has_expired(now)
+    }
+
+    /// Whether use may take from it in an account that is settled to `settled_to`.
+    #[must_use]
+    pub fn is_spendable(&self, settled_to: Timestamp) -> bool {
+        !self.remaining.is_zero() && self.is_inside(settled_to)
     }
 
     /// The next instant after `settled_to` at which settling has to write something; absent if nothing remains.

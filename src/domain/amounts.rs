@@ -261,6 +261,25 @@ impl Money {
     }
 }
 
+impl Money {
+    /// The share that `part` of `whole` credits has in it, toward zero to the currency's places; nothing of nothing.
+    ///
+    /// What remains of a grant is worth this share of its cost, and an entry moves the difference of two such shares: so
+    /// opening, changes and closing always add up, however often it was rounded.
+    #[must_use]
+    pub fn share(self, part: Credits, whole: Credits) -> Self {
+        let places = u32::from(MAX_SCALE);
+        let whole = to_units(whole.value(), places);
+        if whole == BigInt::ZERO {
+            return Self { amount: Decimal::ZERO, ..self };
+        }
+        let units = self.minor() * to_units(part.value(), places) / whole;
+        // At most the whole: `part` is no more than `whole`.
+        let amount = from_units(&units, self.currency.places()).unwrap_or(self.amount);
+        Self { amount, ..self }
+    }
+}
+
 impl fmt::Display for Money {
     /// The amount with the currency's places, such as `49.00`; the code is not part of it.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

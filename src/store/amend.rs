@@ -88,11 +88,11 @@ impl Batch<'_> {
         }
         sqlx::query!(
             "update grants set remaining = new.remaining, asked = new.asked, taken = new.taken,
-                 revoked = new.revoked, surplus = $6, due_at = new.due_at,
-                 purchase_id = coalesce(new.purchase_id, grants.purchase_id)
+                 revoked = new.revoked, surplus = $6, due_at = new.due_at, spendable = new.spendable,
+                 replaced_by = new.replaced_by, purchase_id = coalesce(new.purchase_id, grants.purchase_id)
              from unnest($1::uuid[], $2::numeric[], $3::numeric[], $4::numeric[], $5::numeric[], $7::timestamptz[],
-                         $8::uuid[])
-                  as new (grant_id, remaining, asked, taken, revoked, due_at, purchase_id)
+                         $8::uuid[], $9::bool[], $10::uuid[])
+                  as new (grant_id, remaining, asked, taken, revoked, due_at, purchase_id, spendable, replaced_by)
              where grants.grant_id = new.grant_id",
             &grants.iter().map(|made| made.grant.terms.grant_id.0).collect::<Vec<_>>(),
             &grants.iter().map(|made| made.grant.remaining.value()).collect::<Vec<_>>(),
@@ -102,6 +102,8 @@ impl Batch<'_> {
             surplus,
             &grants.iter().map(|made| made.due_at).collect::<Vec<_>>() as _,
             &grants.iter().map(|made| made.purchase.map(|id| id.0)).collect::<Vec<_>>() as _,
+            &grants.iter().map(|made| made.spendable).collect::<Vec<_>>(),
+            &grants.iter().map(|made| made.grant.replaced_by.map(|id| id.0)).collect::<Vec<_>>() as _,
         )
         .execute(&mut *self.tx)
         .await?;

@@ -90,7 +90,7 @@ row_type!(NewGrant<'_>, "grants");
 
 impl NewGrant<'_> {
     fn fields(&self, record: &mut PgRecordEncoder<'_>) -> Encoded {
-        let Made { grant, purchase, due_at } = self.0;
+        let Made { grant, purchase, due_at, spendable } = self.0;
         let (terms, origin) = (&grant.terms, grant.origin.as_ref());
         record.encode(terms.grant_id.0)?;
         record.encode(terms.customer_id.as_str())?;
@@ -125,6 +125,8 @@ impl NewGrant<'_> {
         record.encode(grant.surplus)?;
         record.encode(grant.first_counts_at)?;
         record.encode(*due_at)?;
+        record.encode(*spendable)?;
+        record.encode(grant.replaced_by.map(|grant| grant.0))?;
         Ok(())
     }
 }

@@ -43,6 +43,7 @@ macro_rules! grant_row {
             in_full: row.in_full,
             surplus: row.surplus,
             first_counts_at: row.first_counts_at,
+            replaced_by: row.replaced_by,
         }
     }};
 }

@@ -193,6 +193,7 @@ pub struct GrantRow {
     pub in_full: Option<bool>,
     pub surplus: bool,
     pub first_counts_at: Timestamp,
+    pub replaced_by: Option<Uuid>,
 }
 
 impl GrantRow {
@@ -211,6 +212,7 @@ impl GrantRow {
             taken: credits(self.taken)?,
             revoked: credits(self.revoked)?,
             first_counts_at: self.first_counts_at,
+            replaced_by: self.replaced_by.map(GrantId),
         })
     }
 }

@@ -122,7 +122,12 @@ impl Snapshot<'_> {
         let mut first = None;
         let mut rows = sqlx::query_file!("src/store/sql/verify_pools.sql").fetch(&mut *self.tx);
         while let Some(row) = rows.try_next().await? {
-            let balances = walk::Balances { stored: row.balance, held: row.held, settled: row.settled_to.is_some() };
+            let balances = walk::Balances {
+                stored: row.balance,
+                held: row.held,
+                spendable: row.spendable,
+                settled: row.settled_to.is_some(),
+            };
             let damage = walk.against_pool((row.customer_id, row.credit_type), row.sequence, &balances);
             first = earlier(first, damage);
         }

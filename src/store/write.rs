@@ -234,11 +234,12 @@ impl Head {
     }
 }
 
-/// A changed grant, its purchase, and when settling has to look at it next.
+/// A changed grant, its purchase, when settling has to look at it next, and whether use may take from it.
 pub(super) struct Made<'b> {
     pub(super) grant: &'b Grant,
     pub(super) purchase: Option<PurchaseId>,
     pub(super) due_at: Option<Timestamp>,
+    pub(super) spendable: bool,
 }
 
 pub(super) fn changed_grants<'b>(books: &'b Books<'_>) -> Vec<Made<'b>> {
@@ -250,7 +251,12 @@ pub(super) fn changed_grants<'b>(books: &'b Books<'_>) -> Vec<Made<'b>> {
         let account: &'b Account = books.accounts.get(customer)?;
         let grant = account.grants.get(grant_id)?;
         let settled_to = account.settled_to.unwrap_or(books.clock);
-        Some(Made { grant, purchase: purchase_of.get(grant_id).copied(), due_at: grant.due_at(settled_to) })
+        Some(Made {
+            grant,
+            purchase: purchase_of.get(grant_id).copied(),
+            due_at: grant.due_at(settled_to),
+            spendable: grant.is_spendable(settled_to),
+        })
     };
     books.changes.grants.iter().filter_map(of).collect()
 }

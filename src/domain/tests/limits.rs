@@ -52,3 +52,17 @@ fn only_plain_decimals_below_1e15_are_amounts() {
         assert!(parse_plain(bad).is_err(), "{bad}");
     }
 }
+
+#[test]
+fn a_share_of_money_is_exact_and_rounded_once_toward_zero() {
+    use crate::domain::amounts::{Credits, Currency, Money};
+    let of = |total: &str, part: &str, whole: &str| {
+        let money = Money::new(number(total), Currency::parse("USD").unwrap()).unwrap();
+        let credits = |text: &str| Credits::stored(number(text)).unwrap();
+        money.share(credits(part), credits(whole)).to_string()
+    };
+    assert_eq!(of("49.00", "250", "1000"), "12.25");
+    assert_eq!(of("1.00", "2", "3"), "0.66");
+    assert_eq!(of("999999999999999.99", "999999999999998.999999999", "999999999999999"), "999999999999999.98");
+    assert_eq!(of("49.00", "0", "0"), "0.00");
+}

@@ -8,5 +8,5 @@ grant update (purchase_id) on names to {role};
 grant update on purchases, accounts, pools, ledger_head, relay_cursor to {role};
 grant update (source, type, code, reason, seen, last_seen_at, state, inbox_id, conflict_field, conflict_kept,
     conflict_given, kept_source, kept_id, given_source, given_id) on dead_letters to {role};
-grant update (remaining, asked, taken, revoked, surplus, purchase_id, due_at) on grants to {role};
+grant update (remaining, asked, taken, revoked, surplus, purchase_id, due_at, spendable, replaced_by) on grants to {role};
 grant delete on message_keys, purchases, decisions, attempts to {role};

@@ -28,6 +28,8 @@ pub(super) struct Row {
 pub(super) struct Balances {
     pub(super) stored: Decimal,
     pub(super) held: Decimal,
+    /// The sum of what remains of grants that use would find.
+    pub(super) spendable: Decimal,
     pub(super) settled: bool,
 }
 
@@ -179,6 +181,9 @@ impl Walk {
             complaints.push(format!("{of} has no account"));
         } else if held != last {
             complaints.push(format!("{of} has balance {last}, its active grants hold {held}"));
+        } else if balances.spendable != balances.held {
+            let spendable = balances.spendable.normalize();
+            complaints.push(format!("{of} has active grants of {held}, those marked spendable hold {spendable}"));
         }
         (!complaints.is_empty()).then_some(Damage { position: Some(pool.position), complaints })
     }
