@@ -129,7 +129,7 @@ create table grants (
     remaining       numeric     not null constraint grants_remaining check (remaining >= 0 and remaining <= amount),
     asked           numeric     not null constraint grants_asked check (asked >= 0 and asked < 1e15),
     taken           numeric     not null constraint grants_taken check (taken >= 0 and taken < 1e15),
-    revoked         numeric     not null constraint grants_revoked check (revoked >= 0 and revoked <= amount),
+    revoked         numeric     not null constraint grants_revoked check (revoked > -1e15 and revoked <= amount),
     basis           numeric     not null constraint grants_basis check (basis > 0 and basis < 1e15),
     category        text        collate "C" not null
                     constraint grants_category check (category in ('paid', 'promotional')),

@@ -16,6 +16,7 @@ use crate::domain::rules::Rules;
 use crate::handler::Handover;
 use crate::handler::batch::handed;
 use crate::handler::handover::Handed;
+use crate::store::in_order::Pools;
 use crate::store::{Database, Session, StoreError};
 use crate::telemetry::Metrics;
 
@@ -90,7 +91,7 @@ async fn settle(
     author: Option<Uuid>,
 ) -> Result<Vec<Handed>, StoreError> {
     let mut batch = session.begin().await?;
-    let (clock, accounts) = batch.lock_accounts(due, &[]).await?;
+    let (clock, accounts) = batch.lock_accounts(due, &[], &Pools::new()).await?;
     let mut books = Books::new(rules, clock);
     books.accounts = accounts;
     for customer in due {

@@ -22,7 +22,7 @@ use super::{ExitError, Global};
 use crate::domain::ids::{CustomerId, GrantId, MessageId, PurchaseId, Source};
 use crate::domain::message::{Content, Name};
 use crate::store::Session;
-use crate::store::read::{Snapshot, Trace};
+use crate::store::read::{KeptMessage, Snapshot, Trace};
 
 use self::customer::Customer;
 use self::message::Signups;
@@ -171,13 +171,15 @@ impl Found {
                 Content::Purchase(statement) => {
                     for id in snapshot.purchases_of(&statement.names()).await? {
                         let rows = snapshot.purchase(id).await?;
-                        let holds = |kept: &crate::store::read::KeptMessage| kept.inbox_id == message.inbox_id;
+                        let holds = |kept: &KeptMessage| kept.inbox_id == message.inbox_id;
                         if rows.is_some_and(|rows| rows.messages.iter().any(holds)) {
                             purchases.insert(id);
                         }
                     }
                 }
                 Content::Signup(signup) => self.signups.add(snapshot, message, &signup).await?,
+                // Outcome and entries tell all of it.
+                Content::Usage(_) | Content::Adjustment(_) => {}
             }
         }
         self.trace = trace;
@@ -192,7 +194,9 @@ impl Found {
     ) -> Result<(), ExitError> {
         for (name, purchase) in snapshot.named(word.as_str()).await? {
             let kind = if matches!(name, Name::Other(_)) { "alias" } else { name.kind() };
-            if let Some(id) = purchase {
+            if name.stands_alone() {
+                self.look_for_what_stated(snapshot, kind, &name, purchase).await?;
+            } else if let Some(id) = purchase {
                 self.is.push((kind, format!("the {kind} of a purchase")));
                 purchases.insert(id);
             } else {
@@ -203,12 +207,35 @@ impl Found {
         Ok(())
     }
 
+    /// The message that stated a use or an adjustment: its row is where a purchase's name has the purchase.
+    async fn look_for_what_stated(
+        &mut self,
+        snapshot: &mut Snapshot<'_>,
+        kind: &'static str,
+        name: &Name,
+        row: Option<PurchaseId>,
+    ) -> Result<(), ExitError> {
+        let Some(PurchaseId(row)) = row else {
+            self.is.push((kind, format!("the {kind} of no message: only refused ones name it")));
+            return self.look_for_refusals(snapshot, name).await;
+        };
+        self.is.push((kind, format!("the {kind} of a message")));
+        let messages = snapshot.kept_alone(&[row]).await?;
+        self.add_kept(messages);
+        Ok(())
+    }
+
+    fn add_kept(&mut self, messages: impl IntoIterator<Item = KeptMessage>) {
+        for message in messages {
+            if !self.trace.kept.iter().any(|known| known.inbox_id == message.inbox_id) {
+                self.trace.kept.push(message);
+            }
+        }
+    }
+
     async fn look_for_refusals(&mut self, snapshot: &mut Snapshot<'_>, name: &Name) -> Result<(), ExitError> {
         for (letter, said) in snapshot.conflicts_with(name.value(), REFUSALS).await? {
-            let names = conflict::read(&letter, &said).map(|content| match content {
-                Content::Purchase(statement) => statement.names(),
-                Content::Signup(_) => BTreeSet::new(),
-            });
+            let names = conflict::read(&letter, &said).map(|content| content.names());
             let known = self.trace.refused.iter().any(|known| known.number == letter.number);
             if !known && names.is_some_and(|names| names.contains(name)) {
                 self.trace.refused.push(letter);
@@ -235,13 +262,11 @@ impl Found {
         let cause = &grant.terms.cause;
         let trace = snapshot.explain(&cause.id, Some(&cause.source)).await?;
         for message in &trace.kept {
-            if let Content::Signup(signup) = decoded(message)?.content
-                && !self.trace.kept.iter().any(|known| known.inbox_id == message.inbox_id)
-            {
+            if let Content::Signup(signup) = decoded(message)?.content {
                 self.signups.add(snapshot, message, &signup).await?;
-                self.trace.kept.push(message.clone());
             }
         }
+        self.add_kept(trace.kept);
         Ok(())
     }
 

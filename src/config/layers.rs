@@ -11,7 +11,7 @@ use toml::de::DeValue;
 
 use super::document::{Node, Report, Table, kind, misspelt, parse};
 use super::problem::{Problem, nearest};
-use super::span;
+use crate::domain::span;
 
 /// What starts the name of every variable of ours.
 const PREFIX: &str = "CREDITS_";

@@ -12,7 +12,6 @@ mod layers;
 mod problem;
 pub mod rules_file;
 pub mod settings;
-mod span;
 
 pub use cases_file::{Case, CaseMessage, CasesFile, ExpectedGrant};
 pub use problem::{ConfigError, Problem};

@@ -14,6 +14,7 @@ use super::amounts::{Credits, Scale};
 use super::ids::{Actor, CreditType, CustomerId, GrantId, Reason};
 use super::ledger::{Cause, Delta, Demand, Entry, EntryType, GrantAfter, GrantStatus, Terms};
 use super::message::Timestamp;
+use super::order::InOrder;
 use super::purchase::GrantingFact;
 use super::rules::WhenPaid;
 
@@ -28,6 +29,8 @@ pub struct Account {
     pub pools: BTreeMap<CreditType, Pool>,
     /// The grants that were loaded.
     pub grants: HashMap<GrantId, Grant>,
+    /// Those of them that may be used, in order.
+    pub(super) in_order: InOrder,
 }
 
 /// The credits of one credit type in one account, as of the account's `settled_to`.
@@ -56,8 +59,9 @@ pub struct Grant {
     pub asked: Credits,
     /// What they got.
     pub taken: Credits,
-    /// What revokes of any kind took, less what reinstates gave back.
-    pub revoked: Credits,
+    /// What revokes of any kind took, less what reinstates gave back. After a regrant it may fall below zero: what the
+    /// grant before it lost can be given back to this one.
+    pub revoked: Delta,
     /// `counts_at` of its first entry.
     pub first_counts_at: Timestamp,
     /// A regrant closed it for good: the grant that has its place now.
@@ -97,7 +101,7 @@ impl Grant {
             remaining: terms.amount,
             asked: Credits::ZERO,
             taken: Credits::ZERO,
-            revoked: Credits::ZERO,
+            revoked: Delta::ZERO,
             first_counts_at: now,
             replaced_by: None,
             terms,
@@ -110,7 +114,7 @@ impl Grant {
         if self.has_expired(now) {
             GrantStatus::Expired
         } else if self.remaining.is_zero() {
-            if self.revoked.is_zero() { GrantStatus::Depleted } else { GrantStatus::Revoked }
+            if self.revoked > Delta::ZERO { GrantStatus::Revoked } else { GrantStatus::Depleted }
         } else if self.terms.effective_at > now {
             GrantStatus::Scheduled
         } else {
@@ -154,17 +158,6 @@ impl Grant {
         self.asked.less(self.taken)
     }
 
-    /// The order of use, total: priority, expiry (none last), promotional before paid, start, id.
-    #[must_use]
-    pub fn order_of_use(&self, other: &Self) -> Ordering {
-        let end = |grant: &Self| grant.terms.expires_at.map_or((1, None), |end| (0, Some(end)));
-        let key = |grant: &Self| {
-            let terms = &grant.terms;
-            (terms.priority, end(grant), terms.category, terms.effective_at, terms.grant_id)
-        };
-        key(self).cmp(&key(other))
-    }
-
     fn after(&self, now: Timestamp) -> GrantAfter {
         GrantAfter { grant_id: self.terms.grant_id, remaining: self.remaining, status: self.status(now) }
     }
@@ -172,20 +165,26 @@ impl Grant {
 
 /// What one entry does, before the pool gives it sequence and balance.
 #[derive(Clone, Copy)]
-struct Change {
-    kind: EntryType,
-    delta: Delta,
-    grant_id: GrantId,
-    demand: Option<Demand>,
-    effective_at: Timestamp,
-    counts_at: Timestamp,
+pub(super) struct Change {
+    pub(super) kind: EntryType,
+    pub(super) delta: Delta,
+    pub(super) grant_id: Option<GrantId>,
+    pub(super) demand: Option<Demand>,
+    pub(super) effective_at: Timestamp,
+    pub(super) counts_at: Timestamp,
 }
 
 impl Account {
     /// An account that nothing was ever written for.
     #[must_use]
     pub fn new(customer_id: CustomerId) -> Self {
-        Self { customer_id, settled_to: None, pools: BTreeMap::new(), grants: HashMap::new() }
+        Self {
+            customer_id,
+            settled_to: None,
+            pools: BTreeMap::new(),
+            grants: HashMap::new(),
+            in_order: InOrder::default(),
+        }
     }
 
     /// The account's `now`: the clock, but never before the instant to which it was settled.
@@ -197,6 +196,9 @@ impl Account {
     /// Writes every activation and expiry due up to `now`: by instant, at one instant expiries first, then by id.
     pub fn settle(&mut self, now: Timestamp, out: &mut Vec<Entry>) {
         let since = self.settled_to;
+        if since == Some(now) {
+            return;
+        }
         if since.is_none_or(|since| since < now) {
             self.settled_to = Some(now);
         }
@@ -222,11 +224,17 @@ impl Account {
         };
         let counts_at = at.max(grant.first_counts_at);
         let why = Why { actor: Actor::schedule(), reason: None, cause: grant.terms.cause.clone() };
+        let grant_id = Some(grant_id);
         self.write(Change { kind, delta, grant_id, demand: None, effective_at: at, counts_at }, why, at, out);
     }
 
     /// Makes a grant at `now`: scheduled if it starts later, and expired at once if its time is already over.
     pub fn grant(&mut self, grant: Grant, now: Timestamp, out: &mut Vec<Entry>) {
+        self.grant_used(grant, Credits::ZERO, now, out);
+    }
+
+    /// Makes a grant of which `used` was used elsewhere before: nothing of one that starts later.
+    pub fn grant_used(&mut self, grant: Grant, used: Credits, now: Timestamp, out: &mut Vec<Entry>) {
         let terms = grant.terms.clone();
         let grant_id = terms.grant_id;
         let (kind, delta) = if terms.effective_at > now {
@@ -236,16 +244,40 @@ impl Account {
         };
         let why = Why { actor: terms.actor.clone(), reason: terms.reason.clone(), cause: terms.cause.clone() };
         let ended = terms.expires_at.filter(|end| *end <= now);
-        let begins = Change { kind, delta, grant_id, demand: None, effective_at: terms.effective_at, counts_at: now };
+        let (demand, counts_at) = (None, now);
+        let begins =
+            Change { kind, delta, grant_id: Some(grant_id), demand, effective_at: terms.effective_at, counts_at };
+        let status_at = ended.map_or(now, |_| terms.effective_at);
         self.grants.insert(grant_id, grant);
         // Its own first entry shows the grant as it began, even where the next one ends it.
-        self.write(begins, why, ended.map_or(now, |_| terms.effective_at), out);
+        self.write(begins, why.clone(), status_at, out);
         if let Some(first) = out.last_mut() {
             first.terms = Some(Box::new(terms));
+        }
+        if kind == EntryType::Grant && !used.is_zero() {
+            let demand = Demand { requested: used, shortfall: Credits::ZERO };
+            self.take(grant_id, demand, why, (now, now, status_at), out);
         }
         if let Some(end) = ended {
             self.come_due(end, EntryType::Expire, grant_id, out);
         }
+    }
+
+    /// Takes what `demand` asks for, less its shortfall, from one grant by use: dated `at`, counted from `now` on, with
+    /// the status of `status_at`.
+    pub fn take(
+        &mut self,
+        grant_id: GrantId,
+        demand: Demand,
+        why: Why,
+        (at, now, status_at): (Timestamp, Timestamp, Timestamp),
+        out: &mut Vec<Entry>,
+    ) {
+        let Some(grant) = self.grants.get_mut(&grant_id) else { return };
+        let moved = demand.requested.less(demand.shortfall);
+        grant.remaining = grant.remaining.less(moved);
+        let (kind, delta, grant_id, demand) = (EntryType::Consume, Delta::minus(moved), Some(grant_id), Some(demand));
+        self.write(Change { kind, delta, grant_id, demand, effective_at: at, counts_at: now }, why, status_at, out);
     }
 
     /// Brings what refunds asked of a grant to `target`: a `revoke` if that is more than before, a `reinstate` if less.
@@ -269,13 +301,27 @@ impl Account {
         let too_late = kind == EntryType::Reinstate && grant.has_expired(now);
         let why = if too_late { Why { reason: Some(Reason::cut("expired")), ..why } } else { why };
         let demand = Some(Demand { requested, shortfall: requested.less(moved) });
+        let grant_id = Some(grant_id);
         self.write(Change { kind, delta, grant_id, demand, effective_at: now, counts_at: now }, why, now, out);
     }
 
-    fn write(&mut self, change: Change, why: Why, status_at: Timestamp, out: &mut Vec<Entry>) {
-        let Some(grant) = self.grants.get(&change.grant_id) else { return };
-        let credit_type = grant.terms.credit_type.clone();
-        let after = grant.after(status_at);
+    /// Writes a change of a grant.
+    pub(super) fn write(&mut self, change: Change, why: Why, status_at: Timestamp, out: &mut Vec<Entry>) {
+        let Some(grant) = change.grant_id.and_then(|id| self.grants.get(&id)) else { return };
+        self.in_order.note(grant, self.settled_to.unwrap_or(status_at));
+        let (credit_type, after) = (grant.terms.credit_type.clone(), grant.after(status_at));
+        self.write_to(credit_type, Some(after), change, why, out);
+    }
+
+    /// Writes an entry of a pool.
+    pub(super) fn write_to(
+        &mut self,
+        credit_type: CreditType,
+        grant: Option<GrantAfter>,
+        change: Change,
+        why: Why,
+        out: &mut Vec<Entry>,
+    ) {
         let pool = self.pools.entry(credit_type.clone()).or_insert(Pool { balance: Credits::ZERO, sequence: 0 });
         pool.sequence = pool.sequence.saturating_add(1);
         pool.balance = if change.delta.value().is_sign_negative() {
@@ -290,7 +336,7 @@ impl Account {
             kind: change.kind,
             delta: change.delta,
             end_balance: pool.balance,
-            grant: Some(after),
+            grant,
             terms: None,
             demand: change.demand,
             actor: why.actor,
@@ -308,7 +354,7 @@ impl Grant {
         let moved = requested.min(self.remaining);
         self.remaining = self.remaining.less(moved);
         self.taken = self.taken.plus(moved);
-        self.revoked = self.revoked.plus(moved);
+        self.revoked = self.revoked.more(moved);
         (EntryType::Revoke, requested, moved)
     }
 
@@ -318,7 +364,7 @@ impl Grant {
         let moved = if self.has_expired(now) { Credits::ZERO } else { self.taken.less(target).min(room) };
         self.remaining = self.remaining.plus(moved);
         self.taken = self.taken.less(moved);
-        self.revoked = self.revoked.less(moved);
+        self.revoked = self.revoked.fewer(moved);
         (EntryType::Reinstate, requested, moved)
     }
 }

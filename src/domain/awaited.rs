@@ -45,7 +45,7 @@ fn either(statement: &Statement, why: &str) -> String {
         Name::Payment(id) => Some(format!("the payment {id}")),
         Name::Invoice(id) => Some(format!("the invoice {id}")),
         Name::Other(id) => Some(format!("a payment or an invoice with the alias {id}")),
-        Name::Refund(_) => None,
+        Name::Refund(_) | Name::Usage(_) | Name::Adjustment(_) => None,
     });
     format!("{} {why}", partners.collect::<Vec<_>>().join(" or "))
 }

@@ -9,14 +9,17 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use super::account::{Account, Grant, Why};
+use super::adjustment::{Action, Adjustment};
+use super::amounts::Credits;
 use super::facts::{Contradiction, Facts, Kept};
 use super::groups::regroup;
-use super::ids::{Actor, CustomerId, GrantId, Identity, InboxId, PurchaseId, Reason, RuleName};
+use super::ids::{Actor, CreditType, CustomerId, GrantId, Identity, InboxId, PurchaseId, Reason, RuleName};
 use super::ledger::Entry;
 use super::message::{Content, Fingerprint, Message, MessageKey, Name, Statement, Timestamp};
 use super::outcome::{Outcome, RefusalCode};
 use super::purchase::{Decision, Gift, Standing, Wanted, decide, gifts, wanted};
 use super::rules::Rules;
+use super::stated::unfit;
 use super::told::{Told, tell};
 
 /// A message key that is taken, and by which content.
@@ -91,6 +94,31 @@ pub struct Needs {
     pub grants: BTreeSet<GrantId>,
     /// Identities that it could claim.
     pub identities: BTreeSet<(RuleName, Identity)>,
+    /// Pools that it takes from without naming a grant.
+    pub pools: BTreeMap<(CustomerId, CreditType), Draw>,
+    /// Grants that it closes: their purchases change with them.
+    pub regranted: BTreeSet<GrantId>,
+}
+
+/// How much of a pool could be taken in the order of use.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Draw {
+    /// So much, and no more.
+    Amount(Credits),
+    /// All of it, scheduled grants included.
+    All,
+}
+
+impl Draw {
+    /// Both, one after the other.
+    #[must_use]
+    pub fn and(self, other: Self) -> Self {
+        match (self, other) {
+            // Far below what a decimal holds, for as many uses as one batch has; beyond it, all.
+            (Self::Amount(one), Self::Amount(two)) => one.checked_add(two).map_or(Self::All, Self::Amount),
+            _ => Self::All,
+        }
+    }
 }
 
 /// Says what `message` needs.
@@ -103,6 +131,32 @@ pub fn needs(message: &Message, rules: &Rules) -> Needs {
             ..Needs::default()
         },
         Content::Signup(signup) => super::signup::needs(signup, rules),
+        Content::Usage(usage) => Needs {
+            names: message.content.names(),
+            customers: [usage.customer_id.clone()].into(),
+            pools: [((usage.customer_id.clone(), usage.credit_type.clone()), Draw::Amount(usage.amount))].into(),
+            ..Needs::default()
+        },
+        Content::Adjustment(adjustment) => Needs {
+            names: message.content.names(),
+            customers: [adjustment.customer_id.clone()].into(),
+            ..needs_by_hand(adjustment)
+        },
+    }
+}
+
+fn needs_by_hand(adjustment: &Adjustment) -> Needs {
+    match &adjustment.action {
+        Action::Grant(_) => Needs { grants: [adjustment.made()].into(), ..Needs::default() },
+        Action::Revoke { grant_id, .. } => Needs { grants: [*grant_id].into(), ..Needs::default() },
+        Action::Regrant { grant_id, .. } => {
+            let grants = [*grant_id, adjustment.made()].into();
+            Needs { grants, regranted: [*grant_id].into(), ..Needs::default() }
+        }
+        Action::RevokeAll => {
+            let pool = (adjustment.customer_id.clone(), adjustment.credit_type.clone());
+            Needs { pools: [(pool, Draw::All)].into(), ..Needs::default() }
+        }
     }
 }
 
@@ -115,8 +169,10 @@ pub struct Books<'r> {
     pub clock: Timestamp,
     /// Keys that are taken.
     pub keys: HashMap<MessageKey, TakenKey>,
-    /// Which purchase a name belongs to.
+    /// Which purchase a name belongs to; of a fact that stands alone the row of its message.
     pub names: HashMap<Name, PurchaseId>,
+    /// Facts that stand alone, and the messages that stated them.
+    pub stated: HashMap<Name, Message>,
     /// The purchases that the names belong to.
     pub purchases: HashMap<PurchaseId, Purchase>,
     /// The accounts of every customer that a message or a purchase names.
@@ -136,6 +192,7 @@ impl<'r> Books<'r> {
             clock,
             keys: HashMap::new(),
             names: HashMap::new(),
+            stated: HashMap::new(),
             purchases: HashMap::new(),
             accounts: HashMap::new(),
             claims: HashMap::new(),
@@ -148,6 +205,9 @@ impl<'r> Books<'r> {
     /// A refused message leaves no trace here. Of a repeated one the record names the first.
     pub fn take(&mut self, inbox_id: InboxId, message: Message) -> Record {
         let key = message.key.clone();
+        if let Some((code, words)) = unfit(&message, self.rules) {
+            return refused(inbox_id, code, words);
+        }
         if let Some(taken) = self.keys.get(&key) {
             return repeated(*taken, inbox_id, message.fingerprint);
         }
@@ -158,11 +218,40 @@ impl<'r> Books<'r> {
                 let kept = Kept { inbox_id, key: message.key, time: message.time, statement };
                 self.take_statement(&kept)
             }
+            Content::Usage(_) | Content::Adjustment(_) => self.take_alone(inbox_id, message),
         };
         if record.outcome != Outcome::DeadLettered {
             self.keys.insert(key, TakenKey { inbox_id, fingerprint });
         }
         record
+    }
+
+    /// Takes a fact that stands alone.
+    fn take_alone(&mut self, inbox_id: InboxId, message: Message) -> Record {
+        let Some(name) = message.content.names().pop_first() else {
+            return record(inbox_id, Outcome::Ignored, String::new(), Vec::new());
+        };
+        if let Some(record) = self.stated_before(&name, inbox_id, &message) {
+            return record;
+        }
+        let record = match &message.content {
+            Content::Usage(usage) => self.take_usage(inbox_id, &message.key, usage),
+            Content::Adjustment(adjustment) => self.take_adjustment(inbox_id, &message.key, message.time, adjustment),
+            Content::Purchase(_) | Content::Signup(_) => record(inbox_id, Outcome::Ignored, String::new(), Vec::new()),
+        };
+        self.state(name, &record, message);
+        record
+    }
+
+    /// A customer's account, settled to its `now`, and where its entries go.
+    pub(super) fn settled(&mut self, customer: &CustomerId) -> (&mut Account, &mut Vec<Entry>, Timestamp) {
+        let first = self.changes.entries.len();
+        let account = self.accounts.entry(customer.clone()).or_insert_with_key(|id| Account::new(id.clone()));
+        let now = account.now(self.clock);
+        account.settle(now, &mut self.changes.entries);
+        self.changes.accounts.insert(customer.clone());
+        note_grants(&mut self.changes, customer, first);
+        (account, &mut self.changes.entries, now)
     }
 
     /// Settles one account to the clock: for the sweeper.
@@ -392,7 +481,7 @@ pub(super) fn record(inbox_id: InboxId, outcome: Outcome, reason: String, entrie
     Record { inbox_id, outcome, code: None, reason, entries, conflict: None }
 }
 
-fn refused(inbox_id: InboxId, code: RefusalCode, reason: String) -> Record {
+pub(super) fn refused(inbox_id: InboxId, code: RefusalCode, reason: String) -> Record {
     Record { code: Some(code), ..record(inbox_id, Outcome::DeadLettered, reason, Vec::new()) }
 }
 

@@ -81,6 +81,14 @@ id!(
     RefundId
 );
 id!(
+    /// One use of credits, as the metering system names it.
+    UsageId
+);
+id!(
+    /// One adjustment by hand: a verb's idempotency key, an external id.
+    AdjustmentId
+);
+id!(
     /// Another name of a purchase: a checkout, a charge.
     Alias
 );
@@ -109,7 +117,7 @@ id!(
     Identity
 );
 id!(
-    /// Who changed a balance: `rule:<name>`, `worker:refund`, `worker:schedule`, `worker:merge`, or an operator.
+    /// Who changed a balance: `rule:<name>`, `worker:refund`, `worker:schedule`, `worker:merge`, `worker:usage`, or an operator.
     Actor
 );
 
@@ -130,6 +138,23 @@ impl Actor {
     #[must_use]
     pub fn merge() -> Self {
         Self("worker:merge".into())
+    }
+
+    /// Who takes what was used.
+    #[must_use]
+    pub fn usage() -> Self {
+        Self("worker:usage".into())
+    }
+
+    /// A person or system outside, who may not pass for a rule or the worker.
+    ///
+    /// # Errors
+    /// What is wrong with the name, in words.
+    pub fn operator(text: &str) -> Result<Self, String> {
+        match text.split_once(':') {
+            Some(("rule" | "worker", _)) => Err("begins with rule: or worker:, which are the worker's own".to_owned()),
+            _ => Self::parse(text).map_err(|error| error.to_string()),
+        }
     }
 
     /// Takes what the ledger holds: a rule's name may be as long as an id, and the prefix comes on top.

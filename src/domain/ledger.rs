@@ -196,6 +196,18 @@ impl Delta {
         if credits.is_zero() { Self::ZERO } else { Self(-credits.value()) }
     }
 
+    /// With so much more coming in.
+    #[must_use]
+    pub fn more(self, credits: Credits) -> Self {
+        Self(self.0.saturating_add(credits.value()).normalize())
+    }
+
+    /// With so much more going out.
+    #[must_use]
+    pub fn fewer(self, credits: Credits) -> Self {
+        Self(self.0.saturating_sub(credits.value()).normalize())
+    }
+
     /// Takes what the database holds.
     #[must_use]
     pub fn stored(value: Decimal) -> Self {

@@ -8,8 +8,13 @@ use std::fmt;
 
 use chrono::{DateTime, Utc};
 
+use super::adjustment::Adjustment;
 use super::amounts::{Currency, Money};
-use super::ids::{Alias, CustomerId, Identity, InvoiceId, MessageId, PaymentId, PriceId, Reason, RefundId, Source};
+use super::ids::{
+    AdjustmentId, Alias, CustomerId, Identity, InvoiceId, MessageId, PaymentId, PriceId, Reason, RefundId, Source,
+    UsageId,
+};
+use super::usage::Usage;
 
 /// An instant in UTC, to the microsecond: finer parts are cut where an instant enters.
 pub type Timestamp = DateTime<Utc>;
@@ -65,12 +70,23 @@ pub enum MessageType {
     Refund,
     /// Names of one purchase.
     PurchaseLinked,
+    /// Credits were used.
+    UsageRecorded,
+    /// Somebody grants, revokes or regrants by hand.
+    CreditAdjustment,
 }
 
 impl MessageType {
     /// Every type, in the order of their queues.
-    pub const ALL: [Self; 5] =
-        [Self::PaymentSucceeded, Self::InvoiceIssued, Self::Signup, Self::Refund, Self::PurchaseLinked];
+    pub const ALL: [Self; 7] = [
+        Self::PaymentSucceeded,
+        Self::InvoiceIssued,
+        Self::Signup,
+        Self::Refund,
+        Self::PurchaseLinked,
+        Self::UsageRecorded,
+        Self::CreditAdjustment,
+    ];
 
     /// The envelope's `type`, also the routing key.
     #[must_use]
@@ -81,6 +97,8 @@ impl MessageType {
             Self::Signup => "signup",
             Self::Refund => "refund",
             Self::PurchaseLinked => "purchase-linked",
+            Self::UsageRecorded => "usage-recorded",
+            Self::CreditAdjustment => "credit-adjustment",
         }
     }
 
@@ -98,6 +116,10 @@ pub enum Content {
     Purchase(Statement),
     /// A fact of a customer.
     Signup(Signup),
+    /// Credits were used.
+    Usage(Usage),
+    /// A change by hand.
+    Adjustment(Adjustment),
 }
 
 impl Content {
@@ -107,6 +129,19 @@ impl Content {
         match self {
             Self::Purchase(statement) => statement.message_type(),
             Self::Signup(_) => MessageType::Signup,
+            Self::Usage(_) => MessageType::UsageRecorded,
+            Self::Adjustment(_) => MessageType::CreditAdjustment,
+        }
+    }
+
+    /// Every name that the message mentions: what has to be locked for it. None of a signup.
+    #[must_use]
+    pub fn names(&self) -> BTreeSet<Name> {
+        match self {
+            Self::Purchase(statement) => statement.names(),
+            Self::Signup(_) => BTreeSet::new(),
+            Self::Usage(usage) => BTreeSet::from([Name::Usage(usage.usage_id.clone())]),
+            Self::Adjustment(adjustment) => BTreeSet::from([Name::Adjustment(adjustment.adjustment_id.clone())]),
         }
     }
 }
@@ -124,7 +159,7 @@ pub enum Statement {
     Link(Link),
 }
 
-/// A name of a purchase. Ids are unique per kind across all senders.
+/// A name of a purchase, or of a fact that stands alone. Ids are unique per kind across all senders.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Name {
     /// An invoice's id.
@@ -135,10 +170,14 @@ pub enum Name {
     Other(Alias),
     /// A refund's id: no link between purchases, but locked like a name, since two messages may state one refund.
     Refund(RefundId),
+    /// A use's id: of no purchase.
+    Usage(UsageId),
+    /// An adjustment's id: of no purchase.
+    Adjustment(AdjustmentId),
 }
 
 impl Name {
-    /// The kind's word: `invoice`, `payment`, `other` or `refund`.
+    /// The kind's word: `invoice`, `payment`, `other`, `refund`, `usage` or `adjustment`.
     #[must_use]
     pub fn kind(&self) -> &'static str {
         match self {
@@ -146,7 +185,15 @@ impl Name {
             Self::Payment(_) => "payment",
             Self::Other(_) => "other",
             Self::Refund(_) => "refund",
+            Self::Usage(_) => "usage",
+            Self::Adjustment(_) => "adjustment",
         }
+    }
+
+    /// Whether it names a use or an adjustment: a fact that one message states alone, of no purchase.
+    #[must_use]
+    pub fn stands_alone(&self) -> bool {
+        matches!(self, Self::Usage(_) | Self::Adjustment(_))
     }
 
     /// The value as its sender wrote it.
@@ -157,6 +204,8 @@ impl Name {
             Self::Payment(id) => id.as_str(),
             Self::Other(id) => id.as_str(),
             Self::Refund(id) => id.as_str(),
+            Self::Usage(id) => id.as_str(),
+            Self::Adjustment(id) => id.as_str(),
         }
     }
 }

@@ -4,6 +4,7 @@
 //! arguments. Called by `handler` and `sweeper`; `wire` builds its values from messages, `store` from rows.
 
 pub mod account;
+pub mod adjustment;
 pub mod amounts;
 pub mod awaited;
 pub mod books;
@@ -14,14 +15,18 @@ pub mod ids;
 pub mod ledger;
 pub mod message;
 pub mod misfit;
+mod order;
 pub mod outcome;
 pub mod purchase;
 mod release;
 pub mod rules;
 pub mod sides;
 pub mod signup;
+pub mod span;
+mod stated;
 pub mod target;
 pub mod told;
+pub mod usage;
 
 #[cfg(test)]
 mod tests;

@@ -272,7 +272,8 @@ pub fn wanted<'a>(facts: &Facts, decided: &'a [Decision], made: impl Fn(&Gift) -
 }
 
 fn want<'a>(facts: &Facts, gift: &'a Gift, survivor: &GrantingFact) -> Wanted<'a> {
-    let whole = gift.terms.amount;
+    // After a regrant asked and taken still count what the first grant gave.
+    let whole = gift.terms.basis;
     if *survivor != gift.origin.fact {
         let words = format!("duplicate of purchase {}", survivor.id());
         return Wanted { gift, target: whole, standing: Standing::Surplus(survivor.clone()), words };

@@ -6,8 +6,10 @@
 use std::collections::BTreeSet;
 use std::fmt::Display;
 
+use super::adjustment::{Action, Adjustment, Expiry, NewTerms};
 use super::facts::{lines, money, refund_lines};
-use super::message::{Content, Invoice, Link, Metadata, Payment, Refund, Signup, Statement};
+use super::message::{Content, Invoice, Link, Metadata, Payment, Refund, Signup, Statement, Timestamp};
+use super::usage::Usage;
 
 /// One field as two messages have it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -55,6 +57,8 @@ pub fn fields(content: &Content) -> Vec<(&'static str, String)> {
         Content::Purchase(Statement::Refund(refund)) => of_refund(refund),
         Content::Purchase(Statement::Link(link)) => of_link(link),
         Content::Signup(signup) => of_signup(signup),
+        Content::Usage(usage) => of_usage(usage),
+        Content::Adjustment(adjustment) => of_adjustment(adjustment),
     });
     fields.into_iter().filter_map(|(name, value)| Some((name, value?))).collect()
 }
@@ -117,6 +121,72 @@ fn of_signup(signup: &Signup) -> Said {
         ("campaign", signup.campaign.clone()),
         ("metadata", pairs(&signup.metadata)),
     ]
+}
+
+fn of_usage(usage: &Usage) -> Said {
+    vec![
+        ("usage_id", Some(usage.usage_id.to_string())),
+        ("customer_id", Some(usage.customer_id.to_string())),
+        ("credit_type", Some(usage.credit_type.to_string())),
+        ("amount", Some(usage.amount.to_string())),
+        ("occurred_at", Some(instant(usage.occurred_at))),
+        ("metadata", pairs(&usage.metadata)),
+    ]
+}
+
+fn of_adjustment(adjustment: &Adjustment) -> Said {
+    let mut said = vec![
+        ("adjustment_id", Some(adjustment.adjustment_id.to_string())),
+        ("customer_id", Some(adjustment.customer_id.to_string())),
+        ("credit_type", Some(adjustment.credit_type.to_string())),
+    ];
+    match &adjustment.action {
+        Action::Grant(terms) => {
+            said.push(("action", Some("grant".to_owned())));
+            said.extend(of_terms(terms));
+        }
+        Action::Revoke { grant_id, amount } => {
+            said.push(("action", Some("revoke".to_owned())));
+            said.push(("grant_id", Some(grant_id.to_string())));
+            said.push(("amount", amount.map(|amount| amount.to_string())));
+        }
+        Action::RevokeAll => said.push(("action", Some("revoke".to_owned()))),
+        Action::Regrant { grant_id, priority, effective_at, expiry } => {
+            said.push(("action", Some("regrant".to_owned())));
+            said.push(("grant_id", Some(grant_id.to_string())));
+            said.push(("priority", priority.map(|priority| priority.value().to_string())));
+            said.push(("effective_at", effective_at.map(instant)));
+            said.push(("expires", expiry.map(expires)));
+        }
+    }
+    said.push(("payment_method", adjustment.payment_method.clone()));
+    said.push(("actor", Some(adjustment.actor.to_string())));
+    said.push(("reason", Some(adjustment.reason.as_str().to_owned())));
+    said
+}
+
+fn of_terms(terms: &NewTerms) -> Said {
+    vec![
+        ("amount", Some(terms.amount.to_string())),
+        ("used", Some(terms.used).filter(|used| !used.is_zero()).map(|used| used.to_string())),
+        ("category", Some(terms.category.name().to_owned())),
+        ("priority", Some(terms.priority.value().to_string())),
+        ("cost_basis", terms.cost.as_ref().map(money)),
+        ("effective_at", terms.effective_at.map(instant)),
+        ("expires", Some(expires(terms.expiry))),
+    ]
+}
+
+fn expires(expiry: Expiry) -> String {
+    match expiry {
+        Expiry::Never => "never".to_owned(),
+        Expiry::At(end) => instant(end),
+        Expiry::After(length) => format!("{} s after its start", length.num_seconds()),
+    }
+}
+
+fn instant(at: Timestamp) -> String {
+    at.to_rfc3339_opts(chrono::SecondsFormat::AutoSi, true)
 }
 
 fn list(values: &BTreeSet<impl Display>) -> Option<String> {

@@ -14,13 +14,14 @@ use crate::domain::books::{Books, Changes, Purchase, Record, TakenKey, needs};
 use crate::domain::facts::Kept;
 use crate::domain::ids::{CustomerId, GrantId, Identity, InboxId, PurchaseId, RuleName};
 use crate::domain::ledger::{LedgerEntry, Terms};
-use crate::domain::message::{Content, MessageKey, Name, Timestamp};
+use crate::domain::message::{Content, Message, MessageKey, Name, Timestamp};
 use crate::domain::outcome::{Outcome, RefusalCode};
 use crate::domain::purchase::Decision;
 use crate::domain::rules::Rules;
 use crate::store::StoreError;
-use crate::store::batch::{Batch, Claim, PurchaseRow};
+use crate::store::batch::{Batch, Claim, PurchaseRow, StoredMessage};
 use crate::store::dead_letters::DeadLetter;
+use crate::store::in_order::Pools;
 use crate::store::write::{Taken, Written};
 use crate::wire::{self, Stored};
 
@@ -107,6 +108,8 @@ struct Wanted {
     identities: BTreeMap<(RuleName, Identity), CustomerId>,
     customers: BTreeSet<CustomerId>,
     grants: BTreeSet<GrantId>,
+    pools: Pools,
+    regranted: BTreeSet<GrantId>,
 }
 
 impl Wanted {
@@ -117,6 +120,8 @@ impl Wanted {
             identities: BTreeMap::new(),
             customers: BTreeSet::new(),
             grants: BTreeSet::new(),
+            pools: Pools::new(),
+            regranted: BTreeSet::new(),
         };
         for claim in claims.iter().filter(|claim| !taken.contains_key(&claim.message.key)) {
             let needs = needs(claim.message, rules);
@@ -130,6 +135,10 @@ impl Wanted {
             }
             wanted.customers.extend(needs.customers);
             wanted.grants.extend(needs.grants);
+            for (pool, draw) in needs.pools {
+                wanted.pools.entry(pool).and_modify(|before| *before = before.and(draw)).or_insert(draw);
+            }
+            wanted.regranted.extend(needs.regranted);
         }
         wanted
     }
@@ -157,28 +166,34 @@ async fn load<'r>(
     keys: HashMap<MessageKey, TakenKey>,
     rules: &'r Rules,
 ) -> Result<Books<'r>, StoreError> {
-    let Wanted { names, identities, mut customers, grants } = wanted;
+    let Wanted { names, identities, mut customers, grants, pools, regranted } = wanted;
     let known = batch.lock_names(&names).await?;
-    let rows = batch.lock_purchases(&known.values().copied().collect()).await?;
-    let mut kept = kept(batch, &rows).await?;
+    let (alone, known): (HashMap<_, _>, HashMap<_, _>) = known.into_iter().partition(|(name, _)| name.stands_alone());
+    let closing = batch.purchases_of(&regranted).await?;
+    let rows = batch.lock_purchases(&known.values().chain(closing.values()).copied().collect()).await?;
+    if batch.purchases_of(&regranted).await? != closing {
+        return Err(StoreError::moved("a grant belongs to another purchase than a moment ago"));
+    }
+    let (mut kept, stated) = kept(batch, &rows, &alone).await?;
     let ids: Vec<PurchaseId> = rows.iter().map(|row| row.id).collect();
     let decisions = batch.decisions(&ids).await?;
     customers.extend(kept.values().filter_map(|kept| kept.statement.customer().cloned()));
     let claimed = batch.lock_identities(&identities).await?;
     let granted = rows.iter().flat_map(|row| row.grants.iter().copied());
     let grants: Vec<Uuid> = granted.chain(grants.iter().map(|grant| grant.0)).collect();
-    let (clock, accounts) = accounts(batch, &customers, &grants).await?;
+    let (clock, accounts) = accounts(batch, &customers, &grants, &pools).await?;
     let mut books = Books::new(rules, clock);
     books.keys = keys;
     books.accounts = accounts;
     books.claims = claimed;
     let mut granted: HashMap<Uuid, Decision> =
-        books.accounts.values().flat_map(|account| account.grants.values()).filter_map(decided).collect();
+        books.accounts.values().flat_map(|account| account.grants.values()).filter_map(decision).collect();
     for row in rows {
         let purchase = purchase(row, &mut kept, &decisions, &mut granted);
         books.purchases.insert(purchase.id, purchase);
     }
-    books.names = known.into_iter().filter(|(_, id)| books.purchases.contains_key(id)).collect();
+    books.names = known.into_iter().filter(|(_, id)| books.purchases.contains_key(id)).chain(alone).collect();
+    books.stated = stated;
     Ok(books)
 }
 
@@ -186,34 +201,51 @@ async fn accounts(
     batch: &mut Batch<'_>,
     customers: &BTreeSet<CustomerId>,
     named: &[Uuid],
+    pools: &Pools,
 ) -> Result<(Timestamp, HashMap<CustomerId, crate::domain::account::Account>), StoreError> {
     if customers.is_empty() {
         // No account, so nothing here has a `now`.
         return Ok((Timestamp::default(), HashMap::new()));
     }
-    batch.lock_accounts(customers, named).await
+    batch.lock_accounts(customers, named, pools).await
 }
 
-/// The kept messages of `rows`, decoded again from their bodies.
-async fn kept(batch: &mut Batch<'_>, rows: &[PurchaseRow]) -> Result<HashMap<InboxId, Kept>, StoreError> {
-    let ids: Vec<InboxId> = rows.iter().flat_map(|row| row.messages.iter().copied()).collect();
+/// The kept messages of `rows`, and those that stated facts that stand `alone`, decoded again from their bodies.
+async fn kept(
+    batch: &mut Batch<'_>,
+    rows: &[PurchaseRow],
+    alone: &HashMap<Name, PurchaseId>,
+) -> Result<(HashMap<InboxId, Kept>, HashMap<Name, Message>), StoreError> {
+    let of_purchases = rows.iter().flat_map(|row| row.messages.iter().copied());
+    let ids: Vec<InboxId> = of_purchases.chain(alone.values().map(|row| InboxId(row.0))).collect();
     let stored = batch.messages(&ids).await?;
     let mut kept = HashMap::with_capacity(stored.len());
+    let mut stated = HashMap::new();
     for message in stored {
-        let decoded = wire::decode_stored(&Stored {
-            structured: message.structured,
-            key: &message.key,
-            kind: &message.kind,
-            time: message.time,
-            body: &message.body,
-        })
-        .map_err(|error| StoreError::Corrupt(format!("kept message {} cannot be read: {error}", message.key.id)))?;
-        if let Content::Purchase(statement) = decoded.content {
-            let one = Kept { inbox_id: message.inbox_id, key: message.key, time: message.time, statement };
-            kept.insert(message.inbox_id, one);
+        let inbox_id = message.inbox_id;
+        let decoded = decoded(&message)?;
+        match decoded.content {
+            Content::Purchase(statement) => {
+                kept.insert(inbox_id, Kept { inbox_id, key: decoded.key, time: decoded.time, statement });
+            }
+            Content::Usage(_) | Content::Adjustment(_) => {
+                stated.extend(decoded.content.names().pop_first().map(|name| (name, decoded)));
+            }
+            Content::Signup(_) => {}
         }
     }
-    Ok(kept)
+    Ok((kept, stated))
+}
+
+fn decoded(message: &StoredMessage) -> Result<Message, StoreError> {
+    wire::decode_stored(&Stored {
+        structured: message.structured,
+        key: &message.key,
+        kind: &message.kind,
+        time: message.time,
+        body: &message.body,
+    })
+    .map_err(|error| StoreError::Corrupt(format!("kept message {} cannot be read: {error}", message.key.id)))
 }
 
 fn purchase(
@@ -230,7 +262,7 @@ fn purchase(
 }
 
 /// The decision that a grant's own row holds, by the grant's id.
-fn decided(grant: &crate::domain::account::Grant) -> Option<(Uuid, Decision)> {
+fn decision(grant: &crate::domain::account::Grant) -> Option<(Uuid, Decision)> {
     Some((grant.terms.grant_id.0, Decision::of(grant)?))
 }
 

@@ -1,17 +1,18 @@
 //! Locks accounts and loads what a batch needs of them: pools, grants that are named, grants that are due.
 //! Never all grants of an account: a hot customer has 100,000.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use sqlx::PgConnection;
 use uuid::Uuid;
 
 use super::batch::Batch;
 use super::error::StoreError;
+use super::in_order::{self, Pools};
 use super::rows::{TermsRow, credits, fact, id, origin, rules_hash, scale};
 use super::session::Session;
 use crate::domain::account::{Account, Pool};
-use crate::domain::ids::{CreditType, CustomerId, PriceId, PurchaseId, RuleName};
+use crate::domain::ids::{CreditType, CustomerId, GrantId, PriceId, PurchaseId, RuleName};
 use crate::domain::message::Timestamp;
 use crate::domain::purchase::{Decision, Gift, Verdict};
 
@@ -32,12 +33,13 @@ impl Session {
 }
 
 impl Batch<'_> {
-    /// Locks the accounts of `customers`, makes those that are new, and loads them with the `named` grants and all
-    /// that is due. Gives the database's clock as read after the locks.
+    /// Locks the accounts of `customers`, makes those that are new, and loads them with the `named` grants, all that
+    /// is due, and of each of `pools` what can be taken from it. Gives the database's clock as read after the locks.
     pub async fn lock_accounts(
         &mut self,
         customers: &BTreeSet<CustomerId>,
         named: &[Uuid],
+        pools: &Pools,
     ) -> Result<(Timestamp, HashMap<CustomerId, Account>), StoreError> {
         let mut accounts: HashMap<CustomerId, Account> =
             customers.iter().map(|id| (id.clone(), Account::new(id.clone()))).collect();
@@ -72,7 +74,7 @@ impl Batch<'_> {
         if !existing.is_empty() {
             clock = self.load_existing(&existing, &mut accounts).await?;
         }
-        self.load_grants(&existing, named, clock, &mut accounts).await?;
+        self.load_grants(&existing, named, pools, clock, &mut accounts).await?;
         Ok((clock, accounts))
     }
 
@@ -129,24 +131,65 @@ impl Batch<'_> {
         &mut self,
         existing: &[&str],
         named: &[Uuid],
+        pools: &Pools,
         clock: Timestamp,
         accounts: &mut HashMap<CustomerId, Account>,
     ) -> Result<(), StoreError> {
         if existing.is_empty() && named.is_empty() {
             return Ok(());
         }
-        let rows = sqlx::query_file!("src/store/sql/load_grants.sql", existing as _, clock, named)
+        let open = in_order::all_open(&mut self.tx, pools).await?;
+        let named: Vec<Uuid> = named.iter().copied().chain(open).collect();
+        let mut wanted = in_order::Wanted::of(pools);
+        let mut customers = existing;
+        loop {
+            let (owners, kinds, amounts) = wanted.columns();
+            let rows = sqlx::query_file!(
+                "src/store/sql/load_grants.sql",
+                customers as _,
+                clock,
+                &named,
+                &owners as _,
+                &kinds as _,
+                &amounts,
+                wanted.limit(),
+            )
             .fetch_all(&mut *self.tx)
             .await?;
-        for row in rows {
-            let row = grant_row!(row);
-            let grant = row.grant()?;
-            self.stored.grants.insert(grant.terms.grant_id);
-            if let Some(account) = accounts.get_mut(&grant.terms.customer_id) {
-                account.grants.insert(grant.terms.grant_id, grant);
+            for row in rows {
+                let row = grant_row!(row);
+                let grant = row.grant()?;
+                self.stored.grants.insert(grant.terms.grant_id);
+                if let Some(account) = accounts.get_mut(&grant.terms.customer_id) {
+                    account.grants.insert(grant.terms.grant_id, grant);
+                }
             }
+            wanted = wanted.still_missing(accounts, &named, clock);
+            if wanted.is_empty() {
+                return Ok(());
+            }
+            // What is due is there already.
+            customers = &[];
         }
-        Ok(())
+    }
+
+    /// The purchases that grants belong to: read, not locked.
+    pub async fn purchases_of(
+        &mut self,
+        grants: &BTreeSet<GrantId>,
+    ) -> Result<BTreeMap<GrantId, PurchaseId>, StoreError> {
+        if grants.is_empty() {
+            return Ok(BTreeMap::new());
+        }
+        let ids: Vec<Uuid> = grants.iter().map(|grant| grant.0).collect();
+        let rows = sqlx::query!(
+            r#"select grant_id, purchase_id as "purchase_id!" from grants
+               where grant_id = any($1) and purchase_id is not null"#,
+            &ids,
+        )
+        .fetch_all(&mut *self.tx)
+        .await?;
+        Ok(rows.into_iter().map(|row| (GrantId(row.grant_id), PurchaseId(row.purchase_id))).collect())
     }
 
     /// The decisions of `purchases` that led to no grant (yet).

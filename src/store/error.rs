@@ -55,6 +55,11 @@ impl StoreError {
         Self::Corrupt(what.to_string())
     }
 
+    /// Rows were locked that are no longer the ones: run it again now.
+    pub(crate) fn moved(what: &str) -> Self {
+        Self::Again(sqlx::Error::Protocol(what.to_owned()))
+    }
+
     /// Whether waiting may help: everything but a wrong set-up.
     #[must_use]
     pub fn is_passing(&self) -> bool {

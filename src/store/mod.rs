@@ -98,6 +98,7 @@ pub mod chain;
 mod composite;
 pub mod dead_letters;
 pub mod error;
+pub mod in_order;
 pub mod migrate;
 mod patience;
 pub mod read;

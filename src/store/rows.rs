@@ -210,7 +210,7 @@ impl GrantRow {
             remaining: credits(self.remaining)?,
             asked: credits(self.asked)?,
             taken: credits(self.taken)?,
-            revoked: credits(self.revoked)?,
+            revoked: Delta::stored(self.revoked),
             first_counts_at: self.first_counts_at,
             replaced_by: self.replaced_by.map(GrantId),
         })

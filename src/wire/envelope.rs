@@ -160,7 +160,7 @@ fn is_one(version: &str) -> bool {
 }
 
 /// An RFC 3339 instant in UTC, cut to microseconds.
-fn instant(text: &str) -> Result<Timestamp, &'static str> {
+pub(super) fn instant(text: &str) -> Result<Timestamp, &'static str> {
     let given = DateTime::parse_from_rfc3339(text)
         .map_err(|_| "is no RFC 3339 time with an offset, such as \"2026-11-22T09:30:00Z\"")?;
     if given.timestamp_subsec_nanos() >= 1_000_000_000 {

@@ -12,7 +12,8 @@ use std::fmt::Display;
 use rust_decimal::Decimal;
 
 use super::json::{Node, Object, Path};
-use crate::domain::amounts::{Currency, InvalidAmount, Money, parse_plain};
+use crate::domain::amounts::{Credits, Currency, InvalidAmount, MAX_SCALE, Money, Scale, parse_plain};
+use crate::domain::ids::{MAX_REASON_CHARS, Reason};
 use crate::domain::message::Metadata;
 use crate::domain::outcome::RefusalCode;
 
@@ -196,6 +197,23 @@ impl<'a> Fields<'a> {
 
     /// An amount of money in major units, which has to be there. Without a currency its places are not checked.
     pub(super) fn amount(&self, name: &str, currency: Option<Currency>, zero: Zero) -> Option<Decimal> {
+        self.decimal(name, |amount| checked(amount, currency, zero))
+    }
+
+    /// An amount of credits, which has to be there, of at most [`MAX_SCALE`] places: those of its credit type are known
+    /// by the rules.
+    pub(super) fn credits(&self, name: &str, zero: Zero) -> Option<Credits> {
+        let credits = self.decimal(name, |amount| {
+            let scale = Scale::new(MAX_SCALE).ok_or(InvalidAmount::NotPlain)?;
+            match Credits::new(amount, scale)? {
+                none if none.is_zero() && zero == Zero::Refused => Err(InvalidAmount::Zero),
+                credits => Ok(credits.value()),
+            }
+        });
+        credits.and_then(Credits::stored)
+    }
+
+    fn decimal(&self, name: &str, check: impl Fn(Decimal) -> Result<Decimal, InvalidAmount>) -> Option<Decimal> {
         let written = match self.needed(name)? {
             Node::Text(text) => text.as_ref(),
             Node::Number(digits) if digits.contains(['.', 'e', 'E']) => {
@@ -209,22 +227,28 @@ impl<'a> Fields<'a> {
                 return None;
             }
         };
-        let amount = parse_plain(written).and_then(|amount| checked(amount, currency, zero));
+        let amount = parse_plain(written).and_then(check);
         amount.map_err(|error| self.note(RefusalCode::InvalidAmount, name, error)).ok()
     }
 
     /// `quantity`: 1 to [`MAX_QUANTITY`], 1 if absent.
     pub(super) fn quantity(&self) -> Option<u64> {
-        let digits = match self.get("quantity") {
-            None => return Some(1),
-            Some(Node::Number(digits)) => digits.parse().ok(),
-            Some(_) => None,
-        };
-        let quantity = digits.filter(|quantity| (1..=MAX_QUANTITY).contains(quantity));
+        if self.get("quantity").is_none() {
+            return Some(1);
+        }
+        let quantity = self.whole("quantity").filter(|quantity| (1..=MAX_QUANTITY).contains(quantity));
         if quantity.is_none() {
             self.invalid("quantity", format_args!("is no JSON integer from 1 to {MAX_QUANTITY}"));
         }
         quantity
+    }
+
+    /// A JSON integer from 0 on; `None` for anything else, and notes nothing.
+    pub(super) fn whole(&self, name: &str) -> Option<u64> {
+        match self.get(name) {
+            Some(Node::Number(digits)) => digits.parse().ok(),
+            _ => None,
+        }
     }
 
     /// `metadata`; empty if absent.
@@ -262,6 +286,11 @@ impl<'a> Fields<'a> {
         self.note_value(RefusalCode::InvalidField, &path, Some(value), what);
         None
     }
+}
+
+/// Words for people.
+pub(super) fn reason(text: &str) -> Result<Reason, String> {
+    Reason::parse(text).ok_or_else(|| format!("has more than {MAX_REASON_CHARS} characters"))
 }
 
 fn checked(amount: Decimal, currency: Option<Currency>, zero: Zero) -> Result<Decimal, InvalidAmount> {

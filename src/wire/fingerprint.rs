@@ -11,11 +11,14 @@ use std::collections::BTreeMap;
 
 use sha2::{Digest, Sha256};
 
-use crate::domain::amounts::Money;
+use crate::domain::adjustment::{Action, Adjustment, Expiry, NewTerms};
+use crate::domain::amounts::{Credits, Money};
 use crate::domain::ids::{Alias, CustomerId, Identity, InvoiceId, PaymentId, PriceId, Reason};
 use crate::domain::message::{
     Content, FINGERPRINT_VERSION, Fingerprint, Invoice, Lines, Link, Metadata, Payment, Refund, Signup, Statement,
+    Timestamp,
 };
+use crate::domain::usage::Usage;
 
 /// The fingerprint of `content`.
 pub(super) fn of(content: &Content) -> Fingerprint {
@@ -28,6 +31,8 @@ pub(super) fn of(content: &Content) -> Fingerprint {
         Content::Purchase(Statement::Refund(refund)) => form.refund(refund),
         Content::Purchase(Statement::Link(link)) => form.link(link),
         Content::Signup(signup) => form.signup(signup),
+        Content::Usage(usage) => form.usage(usage),
+        Content::Adjustment(adjustment) => form.adjustment(adjustment),
     }
     Fingerprint(Sha256::digest(&form.0).into())
 }
@@ -82,6 +87,68 @@ impl Form {
         self.optional("campaign", signup.campaign.as_deref());
         self.optional("plan", signup.plan.as_deref());
         self.metadata(&signup.metadata);
+    }
+
+    fn usage(&mut self, usage: &Usage) {
+        self.field("usage_id", usage.usage_id.as_str());
+        self.field("customer_id", usage.customer_id.as_str());
+        self.field("credit_type", usage.credit_type.as_str());
+        self.credits("amount", Some(usage.amount));
+        self.instant("occurred_at", Some(usage.occurred_at));
+        self.metadata(&usage.metadata);
+    }
+
+    fn adjustment(&mut self, adjustment: &Adjustment) {
+        self.field("adjustment_id", adjustment.adjustment_id.as_str());
+        self.field("customer_id", adjustment.customer_id.as_str());
+        self.field("credit_type", adjustment.credit_type.as_str());
+        match &adjustment.action {
+            Action::Grant(terms) => self.terms(terms),
+            Action::Revoke { grant_id, amount } => {
+                self.field("revoke", &grant_id.to_string());
+                self.credits("amount", *amount);
+            }
+            Action::RevokeAll => self.text("revoke all"),
+            Action::Regrant { grant_id, priority, effective_at, expiry } => {
+                self.field("regrant", &grant_id.to_string());
+                self.optional("priority", priority.map(|priority| priority.value().to_string()).as_deref());
+                self.instant("effective_at", *effective_at);
+                self.expiry(*expiry);
+            }
+        }
+        self.optional("payment_method", adjustment.payment_method.as_deref());
+        self.field("actor", adjustment.actor.as_str());
+        self.field("reason", adjustment.reason.as_str());
+    }
+
+    fn terms(&mut self, terms: &NewTerms) {
+        self.text("grant");
+        self.credits("amount", Some(terms.amount));
+        self.credits("used", Some(terms.used));
+        self.field("category", terms.category.name());
+        self.field("priority", &terms.priority.value().to_string());
+        if let Some(cost) = terms.cost {
+            self.money("cost_basis", cost);
+        }
+        self.instant("effective_at", terms.effective_at);
+        self.expiry(Some(terms.expiry));
+    }
+
+    fn expiry(&mut self, expiry: Option<Expiry>) {
+        match expiry {
+            None => {}
+            Some(Expiry::Never) => self.text("never"),
+            Some(Expiry::At(end)) => self.instant("expires_at", Some(end)),
+            Some(Expiry::After(length)) => self.field("expires_after", &length.num_milliseconds().to_string()),
+        }
+    }
+
+    fn credits(&mut self, name: &str, credits: Option<Credits>) {
+        self.optional(name, credits.map(|credits| credits.to_string()).as_deref());
+    }
+
+    fn instant(&mut self, name: &str, at: Option<Timestamp>) {
+        self.optional(name, at.map(|at| at.timestamp_micros().to_string()).as_deref());
     }
 
     fn lines(&mut self, lines: Option<&Lines>) {

@@ -9,6 +9,7 @@
 //! attributes) -> one file a type (`payment`, `invoice`, `refund`, `signup`, `link`), which read their fields
 //! through `fields` -> `fingerprint`.
 
+mod adjustment;
 mod envelope;
 pub mod event;
 mod fields;
@@ -22,6 +23,7 @@ mod refund;
 mod signup;
 #[cfg(test)]
 mod tests;
+mod usage;
 
 use crate::domain::message::{Content, Message, MessageKey, MessageType, Statement, Timestamp};
 use crate::domain::outcome::RefusalCode;
@@ -162,7 +164,6 @@ pub fn from_json_text<T: serde::de::DeserializeOwned>(text: &str) -> Result<T, S
     serde_json::from_str(text).map_err(|error| error.to_string())
 }
 
-/// `usage-recorded` and `credit-adjustment` will be two more arms here, each with a file of its own.
 fn content(kind: MessageType, data: &Fields<'_>) -> Option<Content> {
     match kind {
         MessageType::PaymentSucceeded => payment::read(data).map(Statement::Payment).map(Content::Purchase),
@@ -170,6 +171,8 @@ fn content(kind: MessageType, data: &Fields<'_>) -> Option<Content> {
         MessageType::Refund => refund::read(data).map(Statement::Refund).map(Content::Purchase),
         MessageType::PurchaseLinked => link::read(data).map(Statement::Link).map(Content::Purchase),
         MessageType::Signup => signup::read(data).map(Content::Signup),
+        MessageType::UsageRecorded => usage::read(data).map(Content::Usage),
+        MessageType::CreditAdjustment => adjustment::read(data).map(Content::Adjustment),
     }
 }
 

@@ -7,7 +7,7 @@ use rust_decimal::Decimal;
 use super::fields::{Fields, Zero};
 use super::lines::{MAX_LINES, add_amount};
 use crate::domain::amounts::{Currency, Money};
-use crate::domain::ids::{Alias, CustomerId, InvoiceId, MAX_REASON_CHARS, PaymentId, PriceId, Reason, RefundId};
+use crate::domain::ids::{Alias, CustomerId, InvoiceId, PaymentId, PriceId, RefundId};
 use crate::domain::message::{Refund, RefundStatus};
 use crate::domain::outcome::RefusalCode;
 
@@ -25,7 +25,7 @@ pub(super) fn read(data: &Fields<'_>) -> Option<Refund> {
     }
     let customer_id = data.optional("customer_id", CustomerId::parse);
     let lines = lines(data, currency, amount);
-    let reason = data.optional("reason", reason);
+    let reason = data.optional("reason", super::fields::reason);
     Some(Refund {
         refund_id: refund_id?,
         amount: Money::positive(amount?, currency?).ok()?,
@@ -44,10 +44,6 @@ fn status(word: &str) -> Result<RefundStatus, &'static str> {
         .into_iter()
         .find(|status| status.name() == word)
         .ok_or("is none of pending, succeeded, failed, canceled")
-}
-
-fn reason(text: &str) -> Result<Reason, String> {
-    Reason::parse(text).ok_or_else(|| format!("has more than {MAX_REASON_CHARS} characters"))
 }
 
 /// Money per price: summed, and together at most the refund's `amount`.

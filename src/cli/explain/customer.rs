@@ -79,7 +79,7 @@ async fn waiting_of(snapshot: &mut Snapshot<'_>, customer: &CustomerId) -> Resul
         let Some(message) = messages.iter().find(|message| message.inbox_id == one.inbox_id) else { continue };
         let theirs = match decoded(message)?.content {
             Content::Purchase(statement) => statement.customer() == Some(customer),
-            Content::Signup(_) => false,
+            Content::Signup(_) | Content::Usage(_) | Content::Adjustment(_) => false,
         };
         if theirs && !purchases.contains(&one.purchase) {
             purchases.push(one.purchase);

@@ -133,6 +133,8 @@ async fn take(
         let message = decoded(&arrived)?;
         match message.content {
             Content::Signup(_) => signups.push((arrived, message)),
+            // No rule has a say in what people use or adjust.
+            Content::Usage(_) | Content::Adjustment(_) => {}
             Content::Purchase(_) => drop(statements.insert(arrived.message.inbox_id, (arrived.taken, message))),
         }
     }
@@ -145,7 +147,7 @@ async fn take_purchases(
     diff: &mut Diff<'_>,
     mut on_page: HashMap<InboxId, (i64, Message)>,
 ) -> Result<(), ExitError> {
-    let names: BTreeSet<Name> = on_page.values().flat_map(|(_, message)| names(message)).collect();
+    let names: BTreeSet<Name> = on_page.values().flat_map(|(_, message)| message.content.names()).collect();
     let mut purchases = snapshot.purchases_named(&names).await?;
     // Each purchase once: where its first message is.
     purchases.retain(|purchase| purchase.messages.iter().min().is_some_and(|first| on_page.contains_key(first)));
@@ -198,13 +200,6 @@ async fn take_signups(
 async fn by_id(snapshot: &mut Snapshot<'_>, ids: &[Uuid]) -> Result<HashMap<GrantId, Grant>, ExitError> {
     let grants = if ids.is_empty() { Vec::new() } else { snapshot.grants(ids).await? };
     Ok(grants.into_iter().map(|grant| (grant.terms.grant_id, grant)).collect())
-}
-
-fn names(message: &Message) -> BTreeSet<Name> {
-    match &message.content {
-        Content::Purchase(statement) => statement.names(),
-        Content::Signup(_) => BTreeSet::new(),
-    }
 }
 
 fn decoded(arrived: &Arrived) -> Result<Message, ExitError> {

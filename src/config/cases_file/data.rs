@@ -39,6 +39,25 @@ pub(super) fn fields(kind: MessageType) -> &'static [&'static str] {
             "reason",
         ],
         MessageType::PurchaseLinked => &["payment_ids", "invoice_id", "aliases"],
+        MessageType::UsageRecorded => &["usage_id", "customer_id", "credit_type", "amount", "occurred_at", "metadata"],
+        MessageType::CreditAdjustment => &[
+            "adjustment_id",
+            "action",
+            "customer_id",
+            "credit_type",
+            "amount",
+            "grant_id",
+            "used",
+            "category",
+            "priority",
+            "cost_basis",
+            "effective_at",
+            "expires_at",
+            "expires_after",
+            "payment_method",
+            "actor",
+            "reason",
+        ],
     }
 }
 

@@ -7,10 +7,10 @@ use toml::de::{DeInteger, DeValue};
 use super::CreditTypes;
 use super::rule::{Trigger, one_of};
 use crate::config::document::{Node, Report, Table};
-use crate::config::span;
 use crate::domain::amounts::{Credits, InvalidAmount, Scale, parse_plain};
 use crate::domain::ids::{CreditType, MAX_REASON_CHARS, Reason};
 use crate::domain::rules::{AmountRule, Category, GrantTemplate, Priority, RULE_PLACES};
+use crate::domain::span;
 
 /// Every key of the table.
 pub(super) const KEYS: [&str; 9] = [

@@ -5,7 +5,6 @@ use std::collections::{BTreeMap, HashMap};
 use rust_decimal::Decimal;
 
 use crate::domain::account::Account;
-use crate::domain::amounts::Credits;
 use crate::domain::ids::{CreditType, CustomerId, GrantId};
 use crate::domain::ledger::{Entry, EntryType};
 use crate::domain::message::Timestamp;
@@ -44,7 +43,11 @@ impl Audit {
     }
 
     fn read_grant(&mut self, entry: &Entry) {
-        let after = entry.grant.expect("no entry here is without a grant");
+        let Some(after) = entry.grant else {
+            assert!(entry.kind == EntryType::Consume && entry.delta.value().is_zero(), "found nothing: {entry:?}");
+            assert!(entry.demand.is_some_and(|demand| demand.shortfall == demand.requested), "{entry:?}");
+            return;
+        };
         let begins = matches!(entry.kind, EntryType::Schedule | EntryType::Grant) && entry.terms.is_some();
         if let Some(terms) = &entry.terms {
             assert!(begins, "terms stand on the first entry only: {entry:?}");
@@ -60,21 +63,18 @@ impl Audit {
         match entry.kind {
             EntryType::Schedule => assert!(begins && entry.delta.value().is_zero(), "{entry:?}"),
             EntryType::Grant => assert_eq!(entry.delta.value(), *remaining, "{entry:?}"),
-            EntryType::Revoke | EntryType::Consume => *remaining -= moved,
+            EntryType::Revoke => *remaining -= moved,
+            EntryType::Consume => {
+                *remaining -= moved;
+                *self.used.entry(after.grant_id).or_default() += moved;
+            }
             EntryType::Reinstate => *remaining += moved,
             EntryType::Expire => *remaining += entry.delta.value(),
         }
         assert_eq!(after.remaining.value(), *remaining, "grant_remaining follows the entries: {entry:?}");
     }
 
-    /// Notes a use that a test made without an entry.
-    pub(super) fn used(&mut self, grant_id: GrantId, customer: &CustomerId, kind: &CreditType, amount: Credits) {
-        self.pools.get_mut(&(customer.clone(), kind.clone())).unwrap().sum -= amount.value();
-        *self.remaining.get_mut(&grant_id).unwrap() -= amount.value();
-        *self.used.entry(grant_id).or_default() += amount.value();
-    }
-
-    /// All that a test used of a grant.
+    /// All that was used of a grant.
     pub(super) fn use_of(&self, grant_id: GrantId) -> Decimal {
         self.used.get(&grant_id).copied().unwrap_or_default()
     }
@@ -87,7 +87,7 @@ impl Audit {
                 let (remaining, amount) = (grant.remaining, grant.terms.amount);
                 assert!(remaining <= amount, "no grant holds more than its amount: {grant:?}");
                 assert_eq!(self.remaining[&grant.terms.grant_id], remaining.value(), "entries tell all of {grant:?}");
-                assert!(grant.asked <= amount && grant.taken <= amount, "{grant:?}");
+                assert!(grant.asked <= grant.terms.basis && grant.taken <= grant.terms.basis, "{grant:?}");
                 if account.settled_to.is_some_and(|now| grant.is_inside(now)) {
                     *active.entry(&grant.terms.credit_type).or_default() += remaining.value();
                 }

@@ -95,7 +95,7 @@ fn kept_after<'m>(
 fn lines_of(message: &Message) -> Option<&Lines> {
     match &message.content {
         Content::Purchase(statement) => statement.lines(),
-        Content::Signup(_) => None,
+        Content::Signup(_) | Content::Usage(_) | Content::Adjustment(_) => None,
     }
 }
 

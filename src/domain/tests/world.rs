@@ -7,11 +7,11 @@ use uuid::Uuid;
 
 use super::audit::Audit;
 use super::fixtures::day;
-use crate::domain::account::Grant;
+use crate::domain::account::{Grant, Why};
 use crate::domain::amounts::{Credits, parse_plain};
 use crate::domain::books::{Books, Changes, Record};
-use crate::domain::ids::{GrantId, InboxId};
-use crate::domain::ledger::{Entry, EntryType};
+use crate::domain::ids::{Actor, GrantId, InboxId};
+use crate::domain::ledger::{Demand, Entry, EntryType};
 use crate::domain::message::{Message, Timestamp};
 use crate::domain::outcome::Outcome;
 use crate::domain::purchase::gifts;
@@ -102,15 +102,19 @@ impl World {
         self.uses_of(self.grant(price).terms.grant_id, Credits::stored(parse_plain(amount).unwrap()).unwrap());
     }
 
-    /// Uses credits of one grant.
+    /// Uses credits of one grant, whatever its place in the order of use.
     pub(super) fn uses_of(&mut self, grant_id: GrantId, amount: Credits) {
+        let mut entries = Vec::new();
         for account in self.books.accounts.values_mut() {
-            let Some(grant) = account.grants.get_mut(&grant_id) else { continue };
-            grant.remaining = grant.remaining.less(amount);
-            let pool = account.pools.get_mut(&grant.terms.credit_type).unwrap();
-            pool.balance = pool.balance.less(amount);
-            self.audit.used(grant_id, &account.customer_id, &grant.terms.credit_type, amount);
+            let Some(grant) = account.grants.get(&grant_id) else { continue };
+            let why = Why { actor: Actor::usage(), reason: None, cause: grant.terms.cause.clone() };
+            let now = account.settled_to.unwrap();
+            let demand = Demand { requested: amount, shortfall: Credits::ZERO };
+            if !amount.is_zero() {
+                account.take(grant_id, demand, why, (now, now, now), &mut entries);
+            }
         }
+        self.audit.read(&entries);
     }
 
     pub(super) fn grants(&self) -> impl Iterator<Item = &Grant> {

@@ -1,6 +1,6 @@
 //! One customer's credits at the account's `now`.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::BTreeMap;
 
 use uuid::Uuid;
 
@@ -9,6 +9,7 @@ use crate::domain::account::{Account, Grant, Pool};
 use crate::domain::ids::{CreditType, CustomerId};
 use crate::domain::message::Timestamp;
 use crate::store::error::StoreError;
+use crate::store::in_order;
 use crate::store::rows::{credits, id};
 
 /// An account, settled in memory to `now`. Nothing of that is written.
@@ -67,12 +68,9 @@ impl Snapshot<'_> {
         .fetch_optional(&mut *self.tx)
         .await?;
         let Some(row) = row else { return Ok(None) };
-        let mut account = Account {
-            customer_id: customer.clone(),
-            settled_to: Some(row.settled_to),
-            pools: self.pools(customer).await?,
-            grants: HashMap::new(),
-        };
+        let mut account = Account::new(customer.clone());
+        account.settled_to = Some(row.settled_to);
+        account.pools = self.pools(customer).await?;
         let now = account.now(row.clock);
         self.load_grants(&mut account, now, grants).await?;
         // The entries that settling would write are of no interest here.
@@ -95,12 +93,7 @@ impl Snapshot<'_> {
 
     async fn load_grants(&mut self, account: &mut Account, now: Timestamp, named: &[Uuid]) -> Result<(), StoreError> {
         let customers = [account.customer_id.as_str()];
-        let rows = sqlx::query_file!("src/store/sql/load_grants.sql", &customers as _, now, named)
-            .fetch_all(&mut *self.tx)
-            .await?;
-        for row in rows {
-            let row = grant_row!(row);
-            let grant = row.grant()?;
+        for grant in in_order::grants(&mut self.tx, &customers, now, named).await? {
             if grant.terms.customer_id == account.customer_id {
                 account.grants.insert(grant.terms.grant_id, grant);
             }

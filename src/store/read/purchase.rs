@@ -14,6 +14,7 @@ use crate::domain::message::{Name, Timestamp};
 use crate::domain::purchase::Decision;
 use crate::store::batch::{Batch, name};
 use crate::store::error::StoreError;
+use crate::store::in_order;
 use crate::store::rows::id;
 
 /// All rows of one purchase.
@@ -107,16 +108,8 @@ impl Snapshot<'_> {
 
     /// Grants by their ids, as they are written: not settled.
     pub async fn grants_of(&mut self, ids: &[Uuid]) -> Result<HashMap<GrantId, Grant>, StoreError> {
-        let nobody: [&str; 0] = [];
-        let rows = sqlx::query_file!("src/store/sql/load_grants.sql", &nobody as _, Timestamp::default(), ids)
-            .fetch_all(&mut *self.tx)
-            .await?;
-        let mut grants = HashMap::new();
-        for row in rows {
-            let grant = grant_row!(row).grant()?;
-            grants.insert(grant.terms.grant_id, grant);
-        }
-        Ok(grants)
+        let grants = in_order::grants(&mut self.tx, &[], Timestamp::default(), ids).await?;
+        Ok(grants.into_iter().map(|grant| (grant.terms.grant_id, grant)).collect())
     }
 
     /// Every entry of a customer's `grants`, in order.

@@ -10,6 +10,7 @@ use crate::domain::ids::{InboxId, MessageId, PurchaseId, RulesHash, Source};
 use crate::domain::message::{MessageKey, MessageType, Name, Timestamp};
 use crate::store::batch::{PurchaseRow, StoredMessage};
 use crate::store::error::StoreError;
+use crate::store::in_order;
 use crate::store::rows::{id, rules_hash};
 
 /// A kept message and its place in the order in which messages were taken.
@@ -192,11 +193,7 @@ impl Snapshot<'_> {
 
     /// These grants, as they stand in their rows.
     pub async fn grants(&mut self, ids: &[Uuid]) -> Result<Vec<Grant>, StoreError> {
-        let clock = Timestamp::default();
-        let rows = sqlx::query_file!("src/store/sql/load_grants.sql", &[] as &[&str], clock, ids)
-            .fetch_all(&mut *self.tx)
-            .await?;
-        rows.into_iter().map(|row| grant_row!(row).grant()).collect()
+        in_order::grants(&mut self.tx, &[], Timestamp::default(), ids).await
     }
 
     /// The grants that signups led to: the message's row and the grant's id.

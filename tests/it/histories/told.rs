@@ -56,6 +56,14 @@ pub(super) fn told(said: &Message, suffix: &str) -> BillingMessage {
             "campaign": signup.campaign,
             "plan": signup.plan,
         }),
+        Content::Usage(usage) => json!({
+            "usage_id": id(&usage.usage_id),
+            "customer_id": id(&usage.customer_id),
+            "credit_type": usage.credit_type.as_str(),
+            "amount": usage.amount.to_string(),
+            "occurred_at": usage.occurred_at.to_rfc3339(),
+        }),
+        Content::Adjustment(_) => unreachable!("no history of billing messages holds an adjustment"),
     };
     let event_id = format!("{}{suffix}", said.key.id);
     message(said.content.message_type().name(), &event_id, &data).at(&said.time.to_rfc3339())

@@ -209,8 +209,9 @@ impl World {
         }
         for account in books.accounts.values() {
             for grant in account.grants.values() {
-                let numbers = [grant.terms.amount, grant.remaining, grant.asked, grant.taken, grant.revoked];
+                let numbers = [grant.terms.amount, grant.remaining, grant.asked, grant.taken];
                 let mut said: Vec<String> = numbers.iter().map(ToString::to_string).collect();
+                said.push(grant.revoked.to_string());
                 said.push(grant.terms.customer_id.to_string());
                 said.push(grant.terms.rule.as_ref().map(ToString::to_string).unwrap_or_default());
                 said.push(grant.surplus.to_string());

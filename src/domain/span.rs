@@ -11,7 +11,7 @@ const MAX: TimeDelta = TimeDelta::days(36_500);
 
 /// Why a text is no length of time. Follows the value in a sentence.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-pub(super) enum InvalidSpan {
+pub enum InvalidSpan {
     /// No whole number directly followed by a unit.
     #[error("is no length of time such as 500ms, 30s, 5m, 2h, 365d or 1w")]
     NotPlain,
@@ -27,7 +27,7 @@ pub(super) enum InvalidSpan {
 ///
 /// # Errors
 /// [`InvalidSpan`] for another form, zero, and more than 36500 days.
-pub(super) fn parse(text: &str) -> Result<TimeDelta, InvalidSpan> {
+pub fn parse(text: &str) -> Result<TimeDelta, InvalidSpan> {
     let digits = text.bytes().take_while(u8::is_ascii_digit).count();
     let (number, unit) = text.split_at(digits);
     let (_, millis) = UNITS.into_iter().find(|(name, _)| *name == unit).ok_or(InvalidSpan::NotPlain)?;
