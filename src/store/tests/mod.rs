@@ -1,6 +1,7 @@
 //! A database of one's own on the real server, filled as the worker fills it; and the tests of this room on it.
 
 mod read;
+mod uses;
 mod verify;
 
 use std::collections::BTreeSet;
@@ -172,6 +173,23 @@ pub(crate) fn refund(id: &str, payment: &str, amount: &str) -> String {
 /// `signup` with the id `evt_<customer>`.
 pub(crate) fn signup(customer: &str) -> String {
     event("signup", customer, &format!(r#""customer_id":"{customer}""#))
+}
+
+/// `usage-recorded` with the id `evt_<usage>`.
+pub(crate) fn usage(id: &str, customer: &str, amount: &str) -> String {
+    let at = chrono::Utc::now().to_rfc3339();
+    let data = format!(
+        r#""usage_id":"{id}","customer_id":"{customer}","credit_type":"credits","amount":"{amount}","occurred_at":"{at}""#
+    );
+    event("usage-recorded", id, &data)
+}
+
+/// `credit-adjustment` with the id `evt_<adjustment>`; `more` are further fields.
+pub(crate) fn adjustment(id: &str, customer: &str, more: &str) -> String {
+    let data = format!(
+        r#""adjustment_id":"{id}","customer_id":"{customer}","credit_type":"credits","actor":"ann","reason":"test",{more}"#
+    );
+    event("credit-adjustment", id, &data)
 }
 
 /// Of today, so that what a rule gives for a year is there tomorrow.
