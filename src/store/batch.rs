@@ -16,8 +16,8 @@ use super::rows::id;
 use super::session::Session;
 use crate::domain::books::TakenKey;
 use crate::domain::ids::{
-    Alias, CreditType, CustomerId, GrantId, Identity, InboxId, InvoiceId, MessageId, PaymentId, PurchaseId, RefundId,
-    RuleName, Source,
+    AdjustmentId, Alias, CreditType, CustomerId, GrantId, Identity, InboxId, InvoiceId, MessageId, PaymentId,
+    PurchaseId, RefundId, RuleName, Source, UsageId,
 };
 use crate::domain::message::{FINGERPRINT_VERSION, Fingerprint, Message, MessageKey, Name, Timestamp};
 
@@ -371,6 +371,8 @@ pub(super) fn name(kind: &str, value: &str) -> Result<Name, StoreError> {
         "invoice" => Ok(Name::Invoice(id(InvoiceId::parse(value))?)),
         "other" => Ok(Name::Other(id(Alias::parse(value))?)),
         "refund" => Ok(Name::Refund(id(RefundId::parse(value))?)),
+        "usage" => Ok(Name::Usage(id(UsageId::parse(value))?)),
+        "adjustment" => Ok(Name::Adjustment(id(AdjustmentId::parse(value))?)),
         other => Err(StoreError::corrupt(other)),
     }
 }
