@@ -29,6 +29,7 @@ async fn shown(db: &TestDatabase, line: &str) -> Result<String, String> {
                 ledger::verify(session).await.map(|finding| ledger::verdict(&finding, args.format))
             }
         },
+        Verb::Report(args) => report::answer(session, args).await,
         Verb::DeadLetters(args) => match &args.verb {
             dead_letters::Verb::List(args) => dead_letters::list(session, args).await,
             dead_letters::Verb::Show(args) => dead_letters::show_one(session, args).await,
