@@ -1,6 +1,7 @@
 //! What the verbs that ask show, from arguments to text, on a database of their own; and files to be published.
 
 mod dead_letters_again;
+mod monthly_report;
 
 use clap::{Args, Command, CommandFactory, Parser};
 use serde_json::Value;
@@ -315,6 +316,7 @@ fn the_arguments_of_every_verb_make_sense_to_clap() {
         ledger::Args::augment_args(verb("ledger")),
         migrate::Args::augment_args(verb("migrate")),
         publish::Args::augment_args(verb("publish")),
+        report::Args::augment_args(verb("report")),
         rules::Args::augment_args(verb("rules")),
         run::Args::augment_args(verb("run")),
     ] {
