@@ -1,6 +1,6 @@
 //! `credits report`: a month for the books, in credits and in money.
 
-use std::fmt::Write as _;
+use std::collections::BTreeMap;
 
 use anyhow::anyhow;
 use clap::ValueEnum;
@@ -8,7 +8,7 @@ use serde_json::{Map, Value, json};
 
 use super::ask::ask;
 use super::output::{self, Format, printable};
-use super::show::time;
+use super::show::{section, time};
 use super::{ExitError, Global};
 use crate::domain::ids::CreditType;
 use crate::domain::report::{Month, Report, Sums, Unit};
@@ -90,48 +90,40 @@ fn to(report: &Report) -> String {
 fn text(report: &Report) -> String {
     let month = report.period.month;
     let is_over = if report.period.as_of.is_some() { ", not over" } else { "" };
-    let mut text = format!("{month}{is_over}: {} to {}\n", time(month.start()), to(report));
+    let head = format!("{month}{is_over}: {} to {}\n", time(month.start()), to(report));
     if report.sums.is_empty() {
-        text.push_str("\nnothing was granted until then\n");
+        return head + "\nnothing was granted until then\n";
     }
-    for (credit_type, units) in &report.sums {
-        // A string takes whatever is written to it.
-        let _ = write!(text, "\n{}\n\n", printable(credit_type.as_str()));
-        text.push_str(&table(&units.iter().map(|(unit, sums)| (*unit, sums)).collect::<Vec<_>>()));
-    }
-    text
+    let tables =
+        report.sums.iter().map(|(credit_type, units)| section(&printable(credit_type.as_str()), &table(units)));
+    head + &tables.collect::<String>()
 }
 
 /// The sums under each other, one column a unit, all to the right; a rule above and below the closing.
-fn table(units: &[(Unit, &Sums)]) -> String {
-    let mut rows: Vec<Vec<String>> = vec![std::iter::once(String::new()).chain(units.iter().map(head)).collect()];
-    let columns: Vec<Vec<(&str, String)>> = units
-        .iter()
-        .map(|(unit, sums)| sums.named().into_iter().map(|(name, sum)| (name, unit.show(&sum))).collect())
-        .collect();
-    let names = columns.first().into_iter().flatten().map(|(name, _)| *name);
-    for (at, name) in names.enumerate() {
-        let cells = columns.iter().filter_map(|column| column.get(at).map(|(_, cell)| cell.clone()));
-        rows.push(std::iter::once(words(name)).chain(cells).collect());
+fn table(units: &BTreeMap<Unit, Sums>) -> String {
+    let names = Sums::default().named().into_iter().map(|(name, _)| words(name));
+    let mut columns: Vec<Vec<String>> = vec![std::iter::once(String::new()).chain(names).collect()];
+    for (unit, sums) in units {
+        let shown = sums.named().into_iter().map(|(_, sum)| unit.show(&sum));
+        columns.push(std::iter::once(head(*unit)).chain(shown).collect());
     }
-    let width = |column: usize| rows.iter().filter_map(|row| row.get(column)).map(|cell| cell.chars().count()).max();
-    let widths: Vec<usize> = (0..=units.len()).map(|column| width(column).unwrap_or_default()).collect();
-    let mut text = String::new();
-    for row in &rows {
-        let is_closing = row.first().is_some_and(|name| name == "closing");
-        let rule = widths.iter().map(|width| "-".repeat(*width)).collect::<Vec<_>>().join("  ") + "\n";
-        let cells: Vec<String> = row.iter().zip(&widths).enumerate().map(cell).collect();
-        let line = cells.join("  ") + "\n";
-        text.push_str(&if is_closing { format!("{rule}{line}{rule}") } else { line });
-    }
-    text
+    let width = |column: &Vec<String>| column.iter().map(|cell| cell.chars().count()).max().unwrap_or_default();
+    let widths: Vec<usize> = columns.iter().map(width).collect();
+    let rule = widths.iter().map(|width| "-".repeat(*width)).collect::<Vec<_>>().join("  ");
+    let rows = columns.first().map_or(0, Vec::len);
+    let lines = (0..rows).flat_map(|row| {
+        let cells: Vec<&str> = columns.iter().filter_map(|column| Some(column.get(row)?.as_str())).collect();
+        let line = cells.iter().zip(&widths).enumerate().map(cell).collect::<Vec<_>>().join("  ");
+        if cells.first() == Some(&"closing") { vec![rule.clone(), line, rule.clone()] } else { vec![line] }
+    });
+    lines.map(|line| line + "\n").collect()
 }
 
-fn cell((at, (cell, width)): (usize, (&String, &usize))) -> String {
+fn cell((at, (cell, width)): (usize, (&&str, &usize))) -> String {
     if at == 0 { format!("{cell:width$}") } else { format!("{cell:>width$}") }
 }
 
-fn head((unit, _): &(Unit, &Sums)) -> String {
+fn head(unit: Unit) -> String {
     match unit {
         Unit::Credits => "credits".to_owned(),
         Unit::Money(currency) => currency.to_string(),

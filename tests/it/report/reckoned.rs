@@ -139,8 +139,7 @@ impl Reckoning {
             }
         }
         sums.retain(|_, sum| !sum.is_zero());
-        sums.values_mut().for_each(|sum| *sum = sum.normalize());
-        sums
+        sums.into_iter().map(|(key, sum)| (key, sum.normalize())).collect()
     }
 
     /// What grants hold at an instant: those that have started under one name, the others under another.

@@ -92,7 +92,9 @@ impl Year {
         let (clock, accounts) = batch.lock_accounts(&customers, &[]).await.unwrap();
         let mut books = Books::new(&self.rules, clock);
         books.accounts = accounts;
-        customers.iter().for_each(|customer| books.settle(customer));
+        for customer in &customers {
+            books.settle(customer);
+        }
         batch.write(&books, &[], None).await.unwrap();
         batch.commit().await.unwrap();
     }
