@@ -2,6 +2,7 @@
 //! prints is kept in `tests/fixtures/report`. `make golden` renews that.
 
 mod reckoned;
+mod uses;
 mod year;
 
 use std::collections::BTreeMap;

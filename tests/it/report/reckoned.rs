@@ -14,17 +14,22 @@ use crate::harness::Place;
 pub(crate) type Sums = BTreeMap<(String, String, String), Decimal>;
 
 /// Every sum of which the year has to have some.
-pub(crate) const NAMES: [&str; 10] = [
+pub(crate) const NAMES: [&str; 15] = [
     "opening",
     "granted_paid",
     "granted_promotional",
+    "consumed",
     "expired",
     "revoked",
     "reinstated",
+    "regranted_out",
+    "regranted_in",
     "closing",
+    "regranted_net",
     "scheduled",
     "refund_shortfall",
     "shortfall_withdrawn",
+    "refunded_beyond_revocable",
 ];
 
 /// The type of the entries behind a sum.

@@ -22,6 +22,7 @@ use credits::domain::ledger::{Cause, Entry, Terms};
 use credits::domain::rules::{Category, Priority, Rules};
 use credits::store::{Database, Options, Session};
 
+use super::uses::Uses as _;
 use crate::harness::{Place, Random, Services};
 
 /// Credit types with their places.
@@ -31,7 +32,7 @@ const CUSTOMERS: [&str; 5] = ["ada", "bob", "cyd", "dee", "eve"];
 /// From then on nothing is heard of `eve`.
 const EVE_IS_GONE: &str = "2025-05-20T00:00:00Z";
 
-type Instant = DateTime<Utc>;
+pub(crate) type Instant = DateTime<Utc>;
 
 /// A database that has seen a year.
 pub(crate) struct Year {
@@ -137,28 +138,36 @@ impl Life {
 
     fn act(&mut self, account: &mut Account, at: Instant, out: &mut Vec<Entry>) {
         self.step += 1;
-        let mut grants: Vec<GrantId> = account.grants.keys().copied().collect();
+        let is_open = |grant: &&Grant| grant.replaced_by.is_none();
+        let mut grants: Vec<GrantId> =
+            account.grants.values().filter(is_open).map(|grant| grant.terms.grant_id).collect();
         grants.sort();
-        match self.random.below(12) {
-            0..5 => self.grant(account, at, at, out),
-            5..7 => {
-                let start = if self.random.below(3) == 0 { month_after(at, 1) } else { at + self.days(60) };
+        // One of the last: of those before, little is left.
+        let last = self.random.below(grants.len().clamp(1, 8));
+        let one = grants.iter().rev().nth(last).copied();
+        match (self.random.below(20), one) {
+            (0..6, _) => self.grant(account, at, at, out),
+            (6..9, _) => {
+                let start = self.start(at);
                 self.grant(account, start, at, out);
             }
-            7..11 if !grants.is_empty() => {
-                // One of the last: of those before, little is left.
-                let last = self.random.below(grants.len().min(8));
-                self.refund(account, grants[grants.len() - 1 - last], at, out);
-            }
+            (9..13, Some(one)) => self.refund(account, one, at, out),
+            (13..16, _) => self.consume(account, at, out),
+            (16, Some(one)) => self.revoke(account, one, at, out),
+            (17..19, Some(one)) => self.regrant(account, one, at, out),
             _ => {}
         }
+    }
+
+    /// A start to come, one in three at the first instant of a month.
+    fn start(&mut self, at: Instant) -> Instant {
+        if self.random.below(3) == 0 { month_after(at, 1) } else { at + self.days(60) }
     }
 
     fn grant(&mut self, account: &mut Account, start: Instant, at: Instant, out: &mut Vec<Entry>) {
         let (kind, places) = TYPES[self.random.below(TYPES.len())];
         let scale = Scale::new(places).unwrap();
-        let amount = i128::from(self.below(10_i64.pow(u32::from(places) + 3)) + 1);
-        let amount = Credits::new(Decimal::from_i128_with_scale(amount, u32::from(places)), scale).unwrap();
+        let amount = self.credits(places);
         let is_paid = self.random.below(3) > 0;
         let (effective_at, expires_at) = match self.random.below(8) {
             0 | 1 => (start, None),
@@ -168,7 +177,7 @@ impl Life {
             _ => (start, Some(start + self.days(90))),
         };
         let terms = Terms {
-            grant_id: GrantId(Uuid::from_u128(u128::from(self.step))),
+            grant_id: self.grant_id(),
             customer_id: account.customer_id.clone(),
             credit_type: CreditType::parse(kind).unwrap(),
             amount,
@@ -206,6 +215,66 @@ impl Life {
         let reason = Some(Reason::cut(&format!("{sevenths} of 7 refunded")));
         let why = Why { actor: Actor::refund(), reason, cause: self.cause("refund") };
         account.bring_to(grant_id, target, why, at, out);
+    }
+
+    /// Of all grants of a type, and sometimes more than there is.
+    fn consume(&mut self, account: &mut Account, at: Instant, out: &mut Vec<Entry>) {
+        let (kind, places) = TYPES[self.random.below(TYPES.len())];
+        let amount = self.credits(places);
+        let why =
+            Why { actor: Actor::parse("worker:usage").unwrap(), reason: None, cause: self.cause("usage-recorded") };
+        let occurred = at - TimeDelta::days(3);
+        account.consume(&CreditType::parse(kind).unwrap(), amount, &why, (occurred, at), out);
+    }
+
+    /// All that remains, or up to two thirds more than there ever was.
+    fn revoke(&mut self, account: &mut Account, grant_id: GrantId, at: Instant, out: &mut Vec<Entry>) {
+        let grant = &account.grants[&grant_id];
+        let places = grant.scale.places();
+        let thirds = self.random.below(6);
+        let amount = to_units(grant.terms.amount.value(), places) * thirds / 3;
+        let amount = Credits::new(from_units(&amount, places).unwrap(), grant.scale).unwrap();
+        let why = Why { reason: Some(Reason::cut("regranted")), ..self.by_hand() };
+        account.revoke(grant_id, (thirds > 0).then_some(amount), why, at, out);
+    }
+
+    /// With other dates, starting at once or later.
+    fn regrant(&mut self, account: &mut Account, grant_id: GrantId, at: Instant, out: &mut Vec<Entry>) {
+        let old = &account.grants[&grant_id];
+        if old.remaining.is_zero() {
+            return;
+        }
+        let effective_at = if self.random.below(3) == 0 { self.start(at) } else { at };
+        let why = self.by_hand();
+        let terms = Terms {
+            grant_id: self.grant_id(),
+            amount: old.remaining,
+            cost: old.terms.cost.map(|cost| cost.share(old.remaining, old.terms.amount)),
+            effective_at,
+            expires_at: Some(effective_at + self.days(90)),
+            replaces: Some(grant_id),
+            reason: why.reason.clone(),
+            actor: why.actor.clone(),
+            cause: why.cause.clone(),
+            ..old.terms.clone()
+        };
+        account.regrant(grant_id, terms, why, at, out);
+    }
+
+    fn by_hand(&self) -> Why {
+        let reason = Some(Reason::cut("asked for by phone"));
+        Why { actor: Actor::parse("grace").unwrap(), reason, cause: self.cause("credit-adjustment") }
+    }
+
+    fn grant_id(&self) -> GrantId {
+        GrantId(Uuid::from_u128(u128::from(self.step)))
+    }
+
+    /// Up to 1000, or a little more.
+    fn credits(&mut self, places: u8) -> Credits {
+        let units = i128::from(self.below(10_i64.pow(u32::from(places) + 3)) + 1);
+        let amount = Decimal::from_i128_with_scale(units, u32::from(places));
+        Credits::new(amount, Scale::new(places).unwrap()).unwrap()
     }
 
     fn cause(&self, kind: &str) -> Cause {
