@@ -47,10 +47,10 @@ test: ## all tests, on real services
 
 # Each test that renews its file fails, so that nothing is renewed unseen.
 .PHONY: golden
-golden: ## renew what people are told in tests/fixtures/explain, and show the differences
+golden: ## renew the golden files of explain and report in tests/fixtures, and show the differences
 	@cargo test --no-run --test it
-	@$(services) with .services/test -- env CREDITS_RENEW_GOLDEN=1 cargo test --test it explanations || true
-	@git --no-pager diff --stat -- tests/fixtures/explain
+	@$(services) with .services/test -- env CREDITS_RENEW_GOLDEN=1 cargo test --test it -- explanations report || true
+	@git --no-pager diff --stat -- tests/fixtures/explain tests/fixtures/report
 
 .PHONY: bench
 bench: ## throughput and latency, with ratios to a per-message worker and to moving bytes only

@@ -18,6 +18,7 @@ pub mod ledger;
 pub mod migrate;
 pub mod output;
 pub mod publish;
+pub mod report;
 pub mod rules;
 pub mod run;
 mod show;
@@ -91,6 +92,7 @@ enum Verb {
     Balance(balance::Args),
     Grants(grants::Args),
     Ledger(ledger::Args),
+    Report(report::Args),
     DeadLetters(dead_letters::Args),
     Waiting(waiting::Args),
     Explain(explain::Args),
@@ -110,6 +112,7 @@ pub fn main() -> ExitCode {
         Verb::Balance(args) => balance::run(&global, &args),
         Verb::Grants(args) => grants::run(&global, &args),
         Verb::Ledger(args) => ledger::run(&global, &args),
+        Verb::Report(args) => report::run(&global, &args),
         Verb::DeadLetters(args) => dead_letters::run(&global, &args),
         Verb::Waiting(args) => waiting::run(&global, &args),
         Verb::Explain(args) => explain::run(&global, &args),

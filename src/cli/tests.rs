@@ -1,6 +1,7 @@
 //! What the verbs that ask show, from arguments to text, on a database of their own; and files to be published.
 
 mod dead_letters_again;
+mod monthly_report;
 
 use clap::{Args, Command, CommandFactory, Parser};
 use serde_json::Value;
@@ -29,6 +30,7 @@ async fn shown(db: &TestDatabase, line: &str) -> Result<String, String> {
                 ledger::verify(session).await.map(|finding| ledger::verdict(&finding, args.format))
             }
         },
+        Verb::Report(args) => report::answer(session, args).await,
         Verb::DeadLetters(args) => match &args.verb {
             dead_letters::Verb::List(args) => dead_letters::list(session, args).await,
             dead_letters::Verb::Show(args) => dead_letters::show_one(session, args).await,
@@ -314,6 +316,7 @@ fn the_arguments_of_every_verb_make_sense_to_clap() {
         ledger::Args::augment_args(verb("ledger")),
         migrate::Args::augment_args(verb("migrate")),
         publish::Args::augment_args(verb("publish")),
+        report::Args::augment_args(verb("report")),
         rules::Args::augment_args(verb("rules")),
         run::Args::augment_args(verb("run")),
     ] {

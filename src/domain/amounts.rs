@@ -194,6 +194,13 @@ impl Currency {
         Iso::from_code(text).map(Self).ok_or(InvalidCurrency)
     }
 
+    /// Every current one, by code: for who has to tell somebody else how many places each has.
+    pub fn all() -> impl Iterator<Item = Self> {
+        let letters = || 'A'..='Z';
+        let codes = letters().flat_map(move |a| letters().flat_map(move |b| letters().map(move |c| [a, b, c])));
+        codes.filter_map(|code| Self::parse(&String::from_iter(code)).ok())
+    }
+
     /// The alphabetic code.
     #[must_use]
     pub fn code(self) -> &'static str {

@@ -19,6 +19,7 @@ mod order;
 pub mod outcome;
 pub mod purchase;
 mod release;
+pub mod report;
 pub mod rules;
 pub mod sides;
 pub mod signup;

@@ -9,6 +9,7 @@ mod explain;
 mod history;
 mod purchase;
 mod refused;
+mod report;
 mod stored;
 
 use sqlx::{Connection, Postgres, Transaction};

@@ -31,6 +31,7 @@ mod nacks;
 mod outages;
 mod readme;
 mod replay;
+mod report;
 mod rules_diff;
 mod rules_test;
 mod samples;

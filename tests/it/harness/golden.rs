@@ -27,7 +27,7 @@ impl TestWorker {
             let said = String::from_utf8(ended.stdout).unwrap() + &String::from_utf8(ended.stderr).unwrap();
             shown.push(format!("$ credits {line}\n{}", self.steady(&said, line.contains("--json")).await));
         }
-        compare(name, &shown.join("\n"));
+        assert_same(&format!("explain/{name}"), &shown.join("\n"));
     }
 
     /// The text with words for what is never the same.
@@ -84,7 +84,8 @@ fn steady_word(word: &str) -> &str {
     }
 }
 
-fn compare(name: &str, shown: &str) {
+/// What was shown is what the golden file `name` says.
+pub(crate) fn assert_same(name: &str, shown: &str) {
     let path = file(name);
     let golden = std::fs::read_to_string(&path).unwrap_or_default();
     if golden == shown {
@@ -101,7 +102,7 @@ fn compare(name: &str, shown: &str) {
 }
 
 fn file(name: &str) -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/explain").join(format!("{name}.txt"))
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures").join(format!("{name}.txt"))
 }
 
 /// Lines that are gone behind `-`, new ones behind `+`, the others behind a space.

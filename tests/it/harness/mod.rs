@@ -16,6 +16,7 @@ mod setup;
 mod wait;
 mod worker;
 
+pub(crate) use golden::assert_same;
 pub(crate) use oracle::Expected;
 pub(crate) use place::Place;
 pub(crate) use process::Exit;
