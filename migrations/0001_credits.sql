@@ -161,8 +161,10 @@ create table grants (
 -- The law: one grant that is not surplus per purchase, price and credit type.
 create unique index grants_one_per_line on grants (purchase_id, price_id, credit_type)
     where purchase_id is not null and not surplus and replaced_by is null;
--- For lists and balances, one customer's grants; for settling an account, what is due there, however many it has.
-create index grants_by_customer on grants (customer_id, due_at);
+-- For lists and balances, one customer's grants; for settling an account, what is due there, however many it has, and
+-- for the sweeper the next part of that in the law's order (at one instant expiries first), however many fall due at
+-- one instant.
+create index grants_by_customer on grants (customer_id, due_at, (due_at = effective_at), grant_id);
 -- The order of use: a use reads no more grants than it needs, however many there are. `spendable` and not `remaining`,
 -- so that a grant that is used in part keeps its place without a new index entry.
 create index grants_in_order on grants (customer_id, credit_type, priority, expires_at, category desc, effective_at, grant_id)

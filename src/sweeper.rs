@@ -1,12 +1,18 @@
 //! Writes activations and expiries that have come due, through the same books and the same write path as messages.
 //!
-//! No balance depends on it: reads settle in memory. It only brings the entries, and their events, in time. Two of
-//! them do no harm: accounts are locked, and who comes second finds nothing due. Called by `app`.
+//! No balance depends on it: reads settle in memory. It only brings the entries, and their events, in time. What is due is
+//! found by index and written in batches, however much one customer has of it or one instant brings: an account with
+//! more is settled in parts, each as sound as the whole (see [`Account::settle_before`]). Messages come first: an account
+//! that somebody else holds is passed over, and after each batch the sweeper rests. Two of them do no harm: accounts
+//! are locked, and who comes second finds nothing due. Called by `app`.
+//!
+//! [`Account::settle_before`]: crate::domain::account::Account::settle_before
 
-use std::collections::BTreeSet;
 use std::sync::Arc;
+use std::time::Duration;
 
 use tokio::sync::watch;
+use tokio::time::Instant;
 use uuid::Uuid;
 
 use crate::config::settings::SweeperSettings;
@@ -16,9 +22,12 @@ use crate::domain::rules::Rules;
 use crate::handler::Handover;
 use crate::handler::batch::handed;
 use crate::handler::handover::Handed;
-use crate::store::in_order::Pools;
 use crate::store::{Database, Session, StoreError};
 use crate::telemetry::Metrics;
+
+/// With so many entries unpublished it leaves the relay an interval of time after each batch: events go out in the
+/// ledger's order, and those of messages would wait behind all that was swept. Half of what lanes hand to the relay.
+const FAR_BEHIND: i64 = 10_000;
 
 /// What the sweeper works with.
 #[derive(Clone)]
@@ -40,64 +49,87 @@ pub struct Sweeper {
 }
 
 impl Sweeper {
-    /// Sweeps at every interval, and again at once as long as there is more, until the process is asked to stop.
+    /// Sweeps at every interval, and goes on as long as there is more, until the process is asked to stop.
     pub async fn run(mut self) {
         let mut session = None;
         while !*self.stop.borrow() {
-            let more = match self.sweep(&mut session).await {
-                Ok(more) => more,
+            let begun = Instant::now();
+            let rest = match self.sweep(&mut session).await {
+                Ok(Some(unpublished)) => self.rest(begun.elapsed(), unpublished),
+                Ok(None) => self.settings.interval,
                 Err(error) => {
                     session = None;
                     if !matches!(error, StoreError::Again(_) | StoreError::Locked(_)) {
                         tracing::warn!(error = error.in_full(), "the sweeper stopped, trying again");
                     }
-                    false
+                    self.settings.interval
                 }
             };
-            if more {
-                continue;
-            }
             tokio::select! {
                 biased;
                 _ = self.stop.wait_for(|stop| *stop) => break,
-                () = tokio::time::sleep(self.settings.interval) => {}
+                () = tokio::time::sleep(rest) => {}
             }
         }
     }
 
-    async fn sweep(&self, held: &mut Option<Session>) -> Result<bool, StoreError> {
+    /// Writes one batch. Says how many entries were unpublished before it; `None` if there was nothing to write.
+    async fn sweep(&self, held: &mut Option<Session>) -> Result<Option<i64>, StoreError> {
         let session = match held.take() {
             Some(session) => session,
-            None => self.database.connect().await?,
+            None => self.database.connect_to_sweep().await?,
         };
         let session = held.insert(session);
-        let limit = i64::try_from(self.settings.batch).unwrap_or(i64::MAX);
-        let due = session.due_customers(limit).await?;
-        if due.is_empty() {
-            return Ok(false);
+        let due = session.due(i64::try_from(self.settings.batch).unwrap_or(i64::MAX)).await?;
+        if due.customers.is_empty() {
+            return Ok(None);
         }
-        let entries = settle(session, &due, &self.rules, self.handover.author(self.process_start)).await?;
+        let author = self.handover.author(self.process_start);
+        let entries = settle(session, &due.customers, self.settings.batch, &self.rules, author).await?;
+        if entries.is_empty() {
+            return Ok(None);
+        }
         self.metrics.swept(entries.len() as u64);
         self.handover.give(entries);
-        Ok(true)
+        Ok(Some(due.unpublished))
+    }
+
+    /// How long to leave the database to messages after a batch that took so long.
+    fn rest(&self, took: Duration, unpublished: i64) -> Duration {
+        let rest = took * u32::from(100 - self.settings.share) / u32::from(self.settings.share);
+        if unpublished > FAR_BEHIND { rest.max(self.settings.interval) } else { rest }
     }
 }
 
-/// Settles accounts in one transaction. Gives the entries that came of it.
-async fn settle(
+/// Settles what is due of `customers` in one transaction, `batch` grants of it. Gives the entries that came of it; none
+/// where others hold the accounts or settled them.
+pub(crate) async fn settle(
     session: &mut Session,
-    due: &BTreeSet<CustomerId>,
+    customers: &[CustomerId],
+    batch: usize,
     rules: &Rules,
     author: Option<Uuid>,
 ) -> Result<Vec<Handed>, StoreError> {
-    let mut batch = session.begin().await?;
-    let (clock, accounts) = batch.lock_accounts(due, &[], &Pools::new()).await?;
+    let mut tx = session.begin().await?;
+    let (clock, accounts) = tx.lock_free_accounts(customers).await?;
     let mut books = Books::new(rules, clock);
     books.accounts = accounts;
-    for customer in due {
-        books.settle(customer);
+    let mut limit = batch;
+    loop {
+        let part = tx.load_due(&mut books.accounts, clock, limit).await?;
+        for customer in &part.whole {
+            books.settle(customer);
+        }
+        if let Some((customer, cut)) = &part.cut {
+            books.settle_before(customer, *cut);
+        }
+        // Activations of one instant stay together: if they are more than a batch, the batch has to be larger.
+        if part.cut.is_none() || !books.changes.entries.is_empty() {
+            break;
+        }
+        limit = limit.saturating_mul(2);
     }
-    let written = batch.write(&books, &[], author).await?;
-    batch.commit().await?;
+    let written = tx.write(&books, &[], author).await?;
+    tx.commit().await?;
     Ok(handed(books, &written))
 }

@@ -1,5 +1,6 @@
 //! What every measurement works with.
 
+use std::ops::Range;
 use std::time::Duration;
 
 use anyhow::{Result, ensure};
@@ -37,16 +38,16 @@ impl Bench {
         Ok(Self { settings, broker, template: Template::load()? })
     }
 
-    /// Publishes `messages` payments of `customers` into a worker's inbound queue.
+    /// Publishes payments with these `numbers`, of `customers`, into a worker's empty inbound queue.
     ///
     /// # Errors
     /// The broker refused one, or holds another number of them afterwards.
-    pub(crate) async fn fill(&self, names: &Names, messages: u64, customers: u64) -> Result<()> {
+    pub(crate) async fn fill(&self, names: &Names, numbers: Range<u64>, customers: u64) -> Result<()> {
         let publisher = self.broker.publisher(&names.billing_exchange, crate::names::MESSAGE_TYPE).await?;
-        for first in (0..messages).step_by(usize::try_from(FILL_CHUNK)?) {
-            let numbers = first..messages.min(first + FILL_CHUNK);
-            let chunk: Vec<_> =
-                numbers.map(|number| self.template.payment(number, customers)).collect::<Result<_>>()?;
+        let messages = numbers.end - numbers.start;
+        for first in numbers.clone().step_by(usize::try_from(FILL_CHUNK)?) {
+            let some = first..numbers.end.min(first + FILL_CHUNK);
+            let chunk: Vec<_> = some.map(|number| self.template.payment(number, customers)).collect::<Result<_>>()?;
             publisher.publish_all(&chunk).await?;
         }
         let ready = self.broker.depth(&names.inbound).await?.ready;

@@ -10,7 +10,7 @@ use lapin::types::{AMQPValue, FieldTable};
 use lapin::{BasicProperties, Channel, Confirmation, Connection, ConnectionProperties, ExchangeKind, PublisherConfirm};
 
 use crate::message::Message;
-use crate::names::{CONTENT_TYPE, Names};
+use crate::names::{CONTENT_TYPE, EVENT_BINDING, EVENT_KEY, Names, SWEPT_KEY};
 
 /// Deliver from disk after a restart.
 const PERSISTENT: u8 = 2;
@@ -64,12 +64,26 @@ impl Broker {
 
     /// Declares a quorum queue and binds it.
     pub(crate) async fn declare_queue(&self, queue: &str, exchange: &str, key: &str) -> Result<()> {
-        let mut quorum = FieldTable::default();
-        quorum.insert("x-queue-type".into(), AMQPValue::LongString("quorum".into()));
-        self.control.queue_declare(queue.into(), QueueDeclareOptions::durable(), quorum).await?;
+        self.control.queue_declare(queue.into(), QueueDeclareOptions::durable(), quorum()).await?;
+        self.bind(queue, exchange, key).await
+    }
+
+    /// Has the events of what was swept go to a queue of their own, and of the others those of grants to the usual one.
+    /// Of the former only the last are kept: a million would be more than any other part leaves in the broker.
+    pub(crate) async fn set_swept_apart(&self, names: &Names, kept: u32) -> Result<()> {
+        let mut quorum = quorum();
+        quorum.insert("x-max-length".into(), AMQPValue::LongUInt(kept));
+        self.control.queue_declare(names.swept.as_str().into(), QueueDeclareOptions::durable(), quorum).await?;
+        for (queue, key) in [(&names.swept, SWEPT_KEY), (&names.outbound, EVENT_KEY)] {
+            self.bind(queue, &names.events_exchange, key).await?;
+        }
+        let (queue, exchange) = (names.outbound.as_str().into(), names.events_exchange.as_str().into());
+        Ok(self.control.queue_unbind(queue, exchange, EVENT_BINDING.into(), FieldTable::default()).await?)
+    }
+
+    async fn bind(&self, queue: &str, exchange: &str, key: &str) -> Result<()> {
         let (options, none) = (QueueBindOptions::default(), FieldTable::default());
-        self.control.queue_bind(queue.into(), exchange.into(), key.into(), options, none).await?;
-        Ok(())
+        Ok(self.control.queue_bind(queue.into(), exchange.into(), key.into(), options, none).await?)
     }
 
     /// The depth of a queue that exists.
@@ -96,6 +110,12 @@ impl Broker {
 /// It is out of reach.
 pub(crate) async fn connect(url: &str) -> Result<Connection> {
     Connection::connect(url, ConnectionProperties::default()).await.context("the broker at AMQP_URL")
+}
+
+fn quorum() -> FieldTable {
+    let mut arguments = FieldTable::default();
+    arguments.insert("x-queue-type".into(), AMQPValue::LongString("quorum".into()));
+    arguments
 }
 
 async fn depth(channel: &Channel, queue: &str) -> Result<Depth> {

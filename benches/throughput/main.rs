@@ -10,6 +10,9 @@
 //! delivery to the last confirmed output, seen from outside and by the same means for all of them; rounds are
 //! interleaved and the median counts. Latency is taken at a steady pace, publish to published event.
 //!
+//! A last part has *credits* alone, over a million grants that expired at one instant: what the sweep of these leaves to
+//! messages, see [`sweep`].
+//!
 //! Run by `make bench`. Needs `DATABASE_URL` (of a role that may create databases and checkpoint) and `AMQP_URL`;
 //! keep them private instances: anything else that uses them shows in the figures. Progress goes to stderr, the
 //! figures go to stdout, one `name: value` a line. A run whose rows or events are not exactly as many as its
@@ -25,6 +28,7 @@ mod process;
 mod report;
 mod settings;
 mod subject;
+mod sweep;
 mod throughput;
 mod workers;
 
@@ -34,6 +38,13 @@ use tokio::signal::unix::{SignalKind, signal};
 use crate::bench::Bench;
 use crate::report::Report;
 use crate::settings::Settings;
+
+// The store's own tests name them so: see `sweep`.
+use credits::{domain, store};
+
+#[path = "../../src/store/tests/backlog.rs"]
+#[expect(clippy::expect_used, reason = "shared with tests; constants that parse")]
+mod backlog;
 
 /// The argument, followed by a name, that turns this binary into one of the workers it measures.
 const WORKER_ARGUMENT: &str = "--worker";
@@ -67,6 +78,7 @@ async fn measure_all() -> Result<()> {
     let mut report = Report::default();
     throughput::measure(&bench, &mut report).await?;
     latency::measure(&bench, &mut report).await?;
+    sweep::measure(&bench, &mut report).await?;
     print!("{report}");
     Ok(())
 }

@@ -10,6 +10,8 @@ pub(crate) const MESSAGE_TYPE: &str = "payment-succeeded";
 pub(crate) const CONTENT_TYPE: &str = "application/cloudevents+json";
 /// The routing key of the event that a grant causes.
 pub(crate) const EVENT_KEY: &str = "ledger-changed.grant";
+/// The routing key of the event that an expiry causes.
+pub(crate) const SWEPT_KEY: &str = "ledger-changed.expire";
 /// What the queue of events is bound with.
 pub(crate) const EVENT_BINDING: &str = "ledger-changed.#";
 /// The price in the messages that buys credits.
@@ -27,6 +29,8 @@ pub(crate) struct Names {
     pub(crate) inbound: String,
     /// The queue that is bound to the events exchange and counts what came out.
     pub(crate) outbound: String,
+    /// The queue for events of what was swept.
+    pub(crate) swept: String,
     pub(crate) database: String,
 }
 
@@ -39,6 +43,7 @@ impl Names {
             events_exchange: format!("{prefix}.events"),
             inbound: format!("{prefix}.{MESSAGE_TYPE}"),
             outbound: format!("{prefix}.bound-events"),
+            swept: format!("{prefix}.swept-events"),
             database: format!("credits_bench_{}", label.replace('-', "_")),
             queue_prefix: prefix,
         }
@@ -47,7 +52,7 @@ impl Names {
     /// Every queue that a worker may have made, to be deleted between runs.
     pub(crate) fn queues(&self) -> Vec<String> {
         let own = CREDITS_QUEUES.iter().map(|suffix| format!("{}.{suffix}", self.queue_prefix));
-        own.chain([self.outbound.clone()]).collect()
+        own.chain([self.outbound.clone(), self.swept.clone()]).collect()
     }
 
     /// Every exchange that a worker may have made, to be deleted between runs.

@@ -14,6 +14,12 @@ pub(crate) struct Report {
     pub(crate) credits_hot: Option<f64>,
     pub(crate) per_message_latency: Option<Latency>,
     pub(crate) credits_latency: Option<Latency>,
+    /// Messages a second with nothing to sweep, and with.
+    pub(crate) nothing_due: Option<f64>,
+    pub(crate) while_sweeping: Option<f64>,
+    /// Grants a second that were swept at the same time, and once the messages were done.
+    pub(crate) swept_meanwhile: Option<f64>,
+    pub(crate) swept_alone: Option<f64>,
 }
 
 /// Time from publish to published event, in milliseconds.
@@ -60,7 +66,12 @@ impl fmt::Display for Report {
         milliseconds(out, "credits_p50_ms", credits.map(|latency| latency.p50))?;
         milliseconds(out, "credits_p99_ms", credits.map(|latency| latency.p99))?;
         ratio(out, "latency_p50_ratio", credits.map(|latency| latency.p50), per_message.map(|latency| latency.p50))?;
-        ratio(out, "latency_p99_ratio", credits.map(|latency| latency.p99), per_message.map(|latency| latency.p99))
+        ratio(out, "latency_p99_ratio", credits.map(|latency| latency.p99), per_message.map(|latency| latency.p99))?;
+        rate(out, "nothing_due_per_second", self.nothing_due)?;
+        rate(out, "while_sweeping_per_second", self.while_sweeping)?;
+        rate(out, "swept_meanwhile_per_second", self.swept_meanwhile)?;
+        rate(out, "swept_alone_per_second", self.swept_alone)?;
+        ratio(out, "ratio_while_sweeping", self.while_sweeping, self.nothing_due)
     }
 }
 

@@ -3,7 +3,8 @@
 //! - `CREDITS_BENCH_MESSAGES` (100000): messages of a throughput run.
 //! - `CREDITS_BENCH_ROUNDS` (3): interleaved rounds, of which the median counts.
 //! - `CREDITS_BENCH_LATENCY_MESSAGES` (6000): measured messages of each worker in the latency part.
-//! - `CREDITS_BENCH_ONLY` (all): a list with commas of `ceiling`, `per-message`, `credits`, `latency`, and for one
+//! - `CREDITS_BENCH_SWEEP_GRANTS` (1000000): grants that expire at one instant in the sweep part.
+//! - `CREDITS_BENCH_ONLY` (all): a list with commas of `ceiling`, `per-message`, `credits`, `latency`, `sweep`, and for one
 //!   worker's latency alone `latency:per-message` or `latency:credits`.
 
 use std::env;
@@ -21,10 +22,11 @@ pub(crate) enum Part {
     Credits,
     LatencyPerMessage,
     LatencyCredits,
+    Sweep,
 }
 
-const ALL_PARTS: [Part; 5] =
-    [Part::Ceiling, Part::PerMessage, Part::Credits, Part::LatencyPerMessage, Part::LatencyCredits];
+const ALL_PARTS: [Part; 6] =
+    [Part::Ceiling, Part::PerMessage, Part::Credits, Part::LatencyPerMessage, Part::LatencyCredits, Part::Sweep];
 
 /// The settings of one run.
 pub(crate) struct Settings {
@@ -36,6 +38,8 @@ pub(crate) struct Settings {
     pub(crate) rounds: usize,
     /// Measured messages of each worker in the latency part, warm-up not counted.
     pub(crate) latency_messages: u64,
+    /// Grants that expire at one instant.
+    pub(crate) sweep_grants: u64,
     parts: Vec<Part>,
 }
 
@@ -51,6 +55,7 @@ impl Settings {
             messages: number("MESSAGES", 100_000)?,
             rounds: usize::try_from(number("ROUNDS", 3)?)?,
             latency_messages: number("LATENCY_MESSAGES", 6_000)?,
+            sweep_grants: number("SWEEP_GRANTS", 1_000_000)?,
             parts: parts()?,
         })
     }
@@ -89,6 +94,7 @@ fn parts() -> Result<Vec<Part>> {
             "credits" => parts.push(Part::Credits),
             "latency" => parts.extend([Part::LatencyPerMessage, Part::LatencyCredits]),
             "latency:per-message" => parts.push(Part::LatencyPerMessage),
+            "sweep" => parts.push(Part::Sweep),
             "latency:credits" => parts.push(Part::LatencyCredits),
             _ => bail!("{name}: no part is called `{word}`"),
         }

@@ -68,7 +68,7 @@ impl Subject {
             }
             Self::Credits => {
                 recreate_database(bench, &names).await?;
-                self.migrate(bench).await?;
+                self.verb(bench, &["migrate"], MIGRATE_LIMIT).await?;
                 self.let_it_declare(bench).await
             }
         }
@@ -90,6 +90,14 @@ impl Subject {
     /// # Errors
     /// It cannot be started.
     pub(crate) fn start(self, bench: &Bench) -> Result<Process> {
+        self.start_with(bench, &[])
+    }
+
+    /// The same, with settings of its own in the environment.
+    ///
+    /// # Errors
+    /// It cannot be started.
+    pub(crate) fn start_with(self, bench: &Bench, settings: &[(&str, &str)]) -> Result<Process> {
         let mut command = match self {
             Self::Ceiling | Self::PerMessage => Command::new(std::env::current_exe()?),
             Self::Credits => Command::new(CREDITS),
@@ -102,6 +110,7 @@ impl Subject {
             }
         };
         self.with_urls(bench, &mut command)?;
+        command.envs(settings.iter().copied());
         Process::start(self.label(), command)
     }
 
@@ -142,11 +151,15 @@ impl Subject {
         Ok(())
     }
 
-    async fn migrate(self, bench: &Bench) -> Result<()> {
+    /// Runs a verb of `credits` to its end.
+    ///
+    /// # Errors
+    /// It fails, or takes longer than `limit`.
+    pub(crate) async fn verb(self, bench: &Bench, arguments: &[&str], limit: Duration) -> Result<()> {
         let mut command = Command::new(CREDITS);
-        command.arg("migrate");
+        command.args(arguments);
         self.with_urls(bench, &mut command)?;
-        Process::start("migrate", command)?.ended(MIGRATE_LIMIT).await
+        Process::start(&arguments.join("-"), command)?.ended(limit).await
     }
 
     /// Starts `credits` once, for it to declare its queues in its own way, so that they can be filled.

@@ -91,7 +91,7 @@ impl Run {
         };
         let names = self.subject.names();
         self.subject.prepare(bench).await?;
-        bench.fill(&names, messages, customers).await?;
+        bench.fill(&names, 0..messages, customers).await?;
         bench.rest().await?;
 
         let mut process = self.subject.start(bench)?;
@@ -108,12 +108,17 @@ impl Run {
 }
 
 #[expect(clippy::cast_precision_loss, reason = "no run has 2^52 messages")]
-fn per_second(messages: u64, time: Duration) -> f64 {
+pub(crate) fn per_second(messages: u64, time: Duration) -> f64 {
     messages as f64 / time.as_secs_f64()
 }
 
 /// Waits for the moment when the first messages are out of the inbound queue.
-async fn first_delivery(bench: &Bench, names: &Names, process: &mut Process, messages: u64) -> Result<Instant> {
+pub(crate) async fn first_delivery(
+    bench: &Bench,
+    names: &Names,
+    process: &mut Process,
+    messages: u64,
+) -> Result<Instant> {
     let started = Instant::now();
     while started.elapsed() < STALL_LIMIT {
         if bench.broker.depth(&names.inbound).await?.ready < messages {

@@ -121,6 +121,8 @@ pub struct SweeperSettings {
     pub interval: Duration,
     /// The most grants of one transaction.
     pub batch: usize,
+    /// The most of its time that it works, in percent.
+    pub share: u8,
 }
 
 /// Health and metrics.
@@ -314,7 +316,8 @@ impl SweeperSettings {
         let enabled = layers.flag("sweeper.enabled");
         let interval = layers.span("sweeper.interval", "10ms", "1h");
         let batch = layers.whole("sweeper.batch", 1..=10_000);
-        Some(Self { enabled: enabled?, interval: interval?, batch: batch? })
+        let share = layers.whole("sweeper.share", 1..=100);
+        Some(Self { enabled: enabled?, interval: interval?, batch: batch?, share: share? })
     }
 }
 

@@ -10,6 +10,8 @@
 use std::cmp::Ordering;
 use std::collections::{BTreeMap, HashMap};
 
+use chrono::TimeDelta;
+
 use super::amounts::{Credits, Scale};
 use super::ids::{Actor, CreditType, CustomerId, GrantId, Reason};
 use super::ledger::{Cause, Delta, Demand, Entry, EntryType, GrantAfter, GrantStatus, Terms};
@@ -88,6 +90,17 @@ pub struct Why {
     pub reason: Option<Reason>,
     /// By which message.
     pub cause: Cause,
+}
+
+/// Where loading stopped, of what is due in the order in which settling writes it: the first that was not loaded.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Cut {
+    /// When it is due.
+    pub due_at: Timestamp,
+    /// `Grant` for an activation, or `Expire`.
+    pub kind: EntryType,
+    /// Of which grant.
+    pub grant_id: GrantId,
 }
 
 impl Grant {
@@ -202,10 +215,33 @@ impl Account {
         if since.is_none_or(|since| since < now) {
             self.settled_to = Some(now);
         }
-        let mut due: Vec<(Timestamp, EntryType, GrantId)> =
-            self.grants.values().flat_map(|grant| due_between(grant, since, now)).collect();
-        // `Expire` has to come before `Grant` at one instant, and is declared after it.
-        due.sort_by_key(|(at, kind, id)| (*at, *kind != EntryType::Expire, *id));
+        let due = self.grants.values().flat_map(|grant| due_between(grant, since, now)).collect();
+        self.write_due(due, out);
+    }
+
+    /// As [`Account::settle`] where only what comes before `cut` was loaded: the first entries of those that settling at
+    /// once would write, in the same order. Perhaps none; then more has to be loaded.
+    ///
+    /// The account is settled to just before the cut's instant, the last one of which all is loaded. Of the instant
+    /// itself expiries are written too: a grant in which nothing remains is in no balance, whatever the instant. The
+    /// activations of one instant stay together, since a balance as of before it holds none of them.
+    pub fn settle_before(&mut self, cut: Cut, out: &mut Vec<Entry>) {
+        let since = self.settled_to;
+        let complete = cut.due_at.checked_sub_signed(TimeDelta::microseconds(1)).unwrap_or(cut.due_at);
+        if since.is_none_or(|since| since < complete) {
+            self.settled_to = Some(complete);
+        }
+        let end = order_due(&(cut.due_at, cut.kind, cut.grant_id));
+        let is_complete = |due: &(Timestamp, EntryType, GrantId)| {
+            order_due(due) < end && (due.0 < cut.due_at || due.1 == EntryType::Expire)
+        };
+        let due = self.grants.values().flat_map(|grant| due_between(grant, since, cut.due_at)).filter(is_complete);
+        let due = due.collect();
+        self.write_due(due, out);
+    }
+
+    fn write_due(&mut self, mut due: Vec<(Timestamp, EntryType, GrantId)>, out: &mut Vec<Entry>) {
+        due.sort_by_key(order_due);
         for (at, kind, grant_id) in due {
             self.come_due(at, kind, grant_id, out);
         }
@@ -367,6 +403,12 @@ impl Grant {
         self.revoked = self.revoked.fewer(moved);
         (EntryType::Reinstate, requested, moved)
     }
+}
+
+/// By instant, at one instant expiries first, then by id.
+fn order_due((at, kind, id): &(Timestamp, EntryType, GrantId)) -> (Timestamp, bool, GrantId) {
+    // `Expire` has to come before `Grant`, and is declared after it.
+    (*at, *kind != EntryType::Expire, *id)
 }
 
 fn due_between(

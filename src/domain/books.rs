@@ -8,7 +8,7 @@
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
-use super::account::{Account, Grant, Why};
+use super::account::{Account, Cut, Grant, Why};
 use super::adjustment::{Action, Adjustment};
 use super::amounts::Credits;
 use super::facts::{Contradiction, Facts, Kept};
@@ -256,9 +256,19 @@ impl<'r> Books<'r> {
 
     /// Settles one account to the clock: for the sweeper.
     pub fn settle(&mut self, customer: &CustomerId) {
+        let clock = self.clock;
+        self.settle_by(customer, |account, entries| account.settle(account.now(clock), entries));
+    }
+
+    /// Settles one account of which what is due was loaded up to `cut`: for the sweeper.
+    pub fn settle_before(&mut self, customer: &CustomerId, cut: Cut) {
+        self.settle_by(customer, |account, entries| account.settle_before(cut, entries));
+    }
+
+    fn settle_by(&mut self, customer: &CustomerId, settle: impl FnOnce(&mut Account, &mut Vec<Entry>)) {
         let Some(account) = self.accounts.get_mut(customer) else { return };
-        let (now, first) = (account.now(self.clock), self.changes.entries.len());
-        account.settle(now, &mut self.changes.entries);
+        let first = self.changes.entries.len();
+        settle(account, &mut self.changes.entries);
         note_grants(&mut self.changes, customer, first);
         self.changes.accounts.insert(customer.clone());
     }

@@ -10,27 +10,10 @@ use super::batch::Batch;
 use super::error::StoreError;
 use super::in_order::{self, Pools};
 use super::rows::{TermsRow, credits, fact, id, origin, rules_hash, scale};
-use super::session::Session;
 use crate::domain::account::{Account, Pool};
 use crate::domain::ids::{CreditType, CustomerId, GrantId, PriceId, PurchaseId, RuleName};
 use crate::domain::message::Timestamp;
 use crate::domain::purchase::{Decision, Gift, Verdict};
-
-impl Session {
-    /// Customers with an activation or expiry that is due, those first whose is oldest: of at most `limit` grants.
-    ///
-    /// # Errors
-    /// [`StoreError`].
-    pub async fn due_customers(&mut self, limit: i64) -> Result<BTreeSet<CustomerId>, StoreError> {
-        let rows = sqlx::query_scalar!(
-            "select customer_id from grants where due_at <= clock_timestamp() order by due_at limit $1",
-            limit,
-        )
-        .fetch_all(&mut self.connection)
-        .await?;
-        rows.iter().map(|customer| id(CustomerId::parse(customer))).collect()
-    }
-}
 
 impl Batch<'_> {
     /// Locks the accounts of `customers`, makes those that are new, and loads them with the `named` grants, all that
@@ -85,7 +68,7 @@ impl Batch<'_> {
         self.settled.insert(id, at);
     }
 
-    async fn load_existing(
+    pub(super) async fn load_existing(
         &mut self,
         existing: &[&str],
         accounts: &mut HashMap<CustomerId, Account>,

@@ -106,6 +106,7 @@ pub mod relay;
 pub mod replay;
 pub mod rows;
 pub mod session;
+pub mod sweep;
 #[cfg(test)]
 pub(crate) mod tests;
 pub mod verify;

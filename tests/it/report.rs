@@ -2,7 +2,6 @@
 //! prints is kept in `tests/fixtures/report`. `make golden` renews that.
 
 mod reckoned;
-mod uses;
 mod year;
 
 use std::collections::BTreeMap;

@@ -20,9 +20,9 @@ use credits::domain::books::Books;
 use credits::domain::ids::{Actor, CreditType, CustomerId, GrantId, MessageId, Reason, Source};
 use credits::domain::ledger::{Cause, Entry, Terms};
 use credits::domain::rules::{Category, Priority, Rules};
+use credits::store::in_order::Pools;
 use credits::store::{Database, Options, Session};
 
-use super::uses::Uses as _;
 use crate::harness::{Place, Random, Services};
 
 /// Credit types with their places.
@@ -90,7 +90,7 @@ impl Year {
         let customers: BTreeSet<CustomerId> = CUSTOMERS.map(|name| CustomerId::parse(name).unwrap()).into();
         let mut session = self.session.lock().await;
         let mut batch = session.begin().await.unwrap();
-        let (clock, accounts) = batch.lock_accounts(&customers, &[]).await.unwrap();
+        let (clock, accounts) = batch.lock_accounts(&customers, &[], &Pools::new()).await.unwrap();
         let mut books = Books::new(&self.rules, clock);
         books.accounts = accounts;
         for customer in &customers {
@@ -106,7 +106,7 @@ impl Year {
         let grants = grants.bind(customer.as_str()).fetch_all(&self.place.pool).await.unwrap();
         let mut session = self.session.lock().await;
         let mut batch = session.begin().await.unwrap();
-        let (_, accounts) = batch.lock_accounts(&[customer.clone()].into(), &grants).await.unwrap();
+        let (_, accounts) = batch.lock_accounts(&[customer.clone()].into(), &grants, &Pools::new()).await.unwrap();
         let mut books = Books::new(&self.rules, at);
         books.accounts = accounts;
         let (account, entries) = (books.accounts.get_mut(&customer).unwrap(), &mut books.changes.entries);
