@@ -1,5 +1,6 @@
 //! What every measurement works with.
 
+use std::collections::BTreeMap;
 use std::ops::Range;
 use std::time::Duration;
 
@@ -8,8 +9,8 @@ use tokio::time::{Instant, sleep};
 
 use crate::broker::{Broker, Depth};
 use crate::database;
-use crate::message::Template;
-use crate::names::Names;
+use crate::message::{Message, Template};
+use crate::names::{MIX_TYPES, Names};
 use crate::process::Process;
 use crate::settings::Settings;
 
@@ -53,6 +54,38 @@ impl Bench {
         let ready = self.broker.depth(&names.inbound).await?.ready;
         ensure!(ready == messages, "{} holds {ready} messages after {messages} were published", names.inbound);
         Ok(())
+    }
+
+    /// Publishes `messages` of the mix into a worker's inbound queues.
+    ///
+    /// # Errors
+    /// The broker refused one, or holds another number of them afterwards.
+    pub(crate) async fn fill_mixed(&self, names: &Names, messages: u64) -> Result<()> {
+        for first in (0..messages).step_by(usize::try_from(FILL_CHUNK)?) {
+            let mut chunks: BTreeMap<&str, Vec<Message>> = BTreeMap::new();
+            for number in first..messages.min(first + FILL_CHUNK) {
+                let (kind, message) = self.template.mixed(number)?;
+                chunks.entry(kind).or_default().push(message);
+            }
+            for (kind, chunk) in chunks {
+                self.broker.publisher(&names.billing_exchange, kind).await?.publish_all(&chunk).await?;
+            }
+        }
+        let ready = self.ready(names, &MIX_TYPES).await?;
+        ensure!(ready == messages, "the queues hold {ready} messages after {messages} were published");
+        Ok(())
+    }
+
+    /// Messages that are ready in the queues of these types.
+    ///
+    /// # Errors
+    /// One of the queues is not there.
+    pub(crate) async fn ready(&self, names: &Names, kinds: &[&str]) -> Result<u64> {
+        let mut ready = 0;
+        for kind in kinds {
+            ready += self.broker.depth(&names.inbound_of(kind)).await?.ready;
+        }
+        Ok(ready)
     }
 
     /// Lets broker and database finish what earlier steps left them to do.

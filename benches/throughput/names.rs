@@ -49,6 +49,11 @@ impl Names {
         }
     }
 
+    /// The queue of a message type.
+    pub(crate) fn inbound_of(&self, kind: &str) -> String {
+        format!("{}.{kind}", self.queue_prefix)
+    }
+
     /// Every queue that a worker may have made, to be deleted between runs.
     pub(crate) fn queues(&self) -> Vec<String> {
         let own = CREDITS_QUEUES.iter().map(|suffix| format!("{}.{suffix}", self.queue_prefix));
@@ -61,6 +66,9 @@ impl Names {
         own.chain([self.billing_exchange.clone(), self.events_exchange.clone()]).collect()
     }
 }
+
+/// The types of the mix.
+pub(crate) const MIX_TYPES: [&str; 5] = [MESSAGE_TYPE, "invoice-issued", "signup", "refund", "usage-recorded"];
 
 /// What follows the prefix in the names of the queues that `credits` declares.
 const CREDITS_QUEUES: [&str; 8] = [
@@ -112,6 +120,13 @@ name = "credit-packs"
 on = "{MESSAGE_TYPE}"
 match = {{ price_id = "{PRICE}" }}
 grant = {{ credit_type = "credits", credits_per_unit = {CREDITS_PER_UNIT}, category = "paid", priority = 50, expires_after = "3650d" }}
+
+# For the mix; payments do not look at it.
+[[rules]]
+name = "welcome"
+on = "signup"
+grant = {{ credit_type = "credits", credits = 100, category = "promotional", priority = 0, expires_after = "3650d" }}
+once_per = "identity"
 "#
     )
 }

@@ -12,6 +12,8 @@ pub(crate) struct Report {
     pub(crate) credits: Option<f64>,
     /// As `credits`, over few customers.
     pub(crate) credits_hot: Option<f64>,
+    /// As `credits`, of all types of messages.
+    pub(crate) credits_mixed: Option<f64>,
     pub(crate) per_message_latency: Option<Latency>,
     pub(crate) credits_latency: Option<Latency>,
     /// Messages a second with nothing to sweep, and with.
@@ -58,9 +60,11 @@ impl fmt::Display for Report {
         rate(out, "per_message_per_second", self.per_message)?;
         rate(out, "credits_per_second", self.credits)?;
         rate(out, "credits_hot_per_second", self.credits_hot)?;
+        rate(out, "credits_mixed_per_second", self.credits_mixed)?;
         ratio(out, "ratio_vs_per_message", self.credits, self.per_message)?;
         ratio(out, "ratio_vs_ceiling", self.credits, self.ceiling)?;
         ratio(out, "ratio_hot_vs_uniform", self.credits_hot, self.credits)?;
+        ratio(out, "ratio_mixed_vs_payments", self.credits_mixed, self.credits)?;
         milliseconds(out, "per_message_p50_ms", per_message.map(|latency| latency.p50))?;
         milliseconds(out, "per_message_p99_ms", per_message.map(|latency| latency.p99))?;
         milliseconds(out, "credits_p50_ms", credits.map(|latency| latency.p50))?;

@@ -17,7 +17,7 @@ use tokio::time::{Instant, sleep};
 use crate::backlog::{Owed, owe};
 use crate::bench::{Bench, STALL_LIMIT};
 use crate::database;
-use crate::names::{CREDITS_CURSOR_SQL, CREDITS_HEAD_SQL, Names, credits_rules};
+use crate::names::{CREDITS_CURSOR_SQL, CREDITS_HEAD_SQL, MESSAGE_TYPE, Names, credits_rules};
 use crate::process::Process;
 use crate::report::Report;
 use crate::settings::Part;
@@ -132,7 +132,7 @@ impl Run<'_> {
     /// Payments a second, from the first delivery to the last event of one; the worker still runs.
     async fn payments(&self, before: u64, settings: &[(&str, &str)]) -> Result<(Process, f64)> {
         let mut process = self.start(before, settings).await?;
-        let begun = first_delivery(self.bench, self.names, &mut process, self.messages).await?;
+        let begun = first_delivery(self.bench, self.names, &[MESSAGE_TYPE], &mut process, self.messages).await?;
         let ended = self.last_event(&mut process, before + self.messages).await?;
         Ok((process, per_second(self.messages, ended - begun)))
     }
@@ -140,7 +140,7 @@ impl Run<'_> {
     /// The same with the sweep beside it, and how many grants a second were swept meanwhile.
     async fn payments_and_sweep(&self, connection: &mut PgConnection) -> Result<(Process, f64, f64)> {
         let mut process = self.start(self.messages, &[]).await?;
-        let begun = first_delivery(self.bench, self.names, &mut process, self.messages).await?;
+        let begun = first_delivery(self.bench, self.names, &[MESSAGE_TYPE], &mut process, self.messages).await?;
         let before = database::number(connection, OTHER_ENTRIES_SQL).await?;
         let ended = self.last_event(&mut process, 2 * self.messages).await?;
         let swept = database::number(connection, OTHER_ENTRIES_SQL).await? - before;

@@ -10,7 +10,8 @@ use anyhow::{Context, Result, ensure};
 use tokio::time::{Instant, sleep};
 
 use crate::bench::{Bench, STALL_LIMIT};
-use crate::names::Names;
+use crate::message::MIX_ENTRIES;
+use crate::names::{MESSAGE_TYPE, MIX_TYPES, Names};
 use crate::process::Process;
 use crate::report::{Report, median};
 use crate::settings::Part;
@@ -30,6 +31,8 @@ enum Load {
     Uniform,
     /// All of a few.
     Hot,
+    /// Of all types, each of customers of its own.
+    Mixed,
 }
 
 /// One worker under one load: a line of the report.
@@ -41,7 +44,7 @@ struct Run {
 }
 
 /// In the order of a round.
-const RUNS: [Run; 4] = [
+const RUNS: [Run; 5] = [
     Run { part: Part::Ceiling, subject: Subject::Ceiling, load: Load::Uniform, figure: |report| &mut report.ceiling },
     Run {
         part: Part::PerMessage,
@@ -51,6 +54,12 @@ const RUNS: [Run; 4] = [
     },
     Run { part: Part::Credits, subject: Subject::Credits, load: Load::Uniform, figure: |report| &mut report.credits },
     Run { part: Part::Credits, subject: Subject::Credits, load: Load::Hot, figure: |report| &mut report.credits_hot },
+    Run {
+        part: Part::Credits,
+        subject: Subject::Credits,
+        load: Load::Mixed,
+        figure: |report| &mut report.credits_mixed,
+    },
 ];
 
 /// Runs all rounds and enters the medians.
@@ -78,30 +87,43 @@ impl Run {
         let load = match self.load {
             Load::Uniform => "uniform",
             Load::Hot => "hot",
+            Load::Mixed => "mixed",
         };
         format!("{} {load}", self.subject.label())
     }
 
+    /// How many, of a mix whole tens, so that their entries can be counted.
+    fn messages(&self, bench: &Bench) -> u64 {
+        match self.load {
+            Load::Uniform | Load::Hot => bench.settings.messages,
+            Load::Mixed => bench.settings.messages / 10 * 10,
+        }
+    }
+
     /// Messages a second, from the first delivery to the last confirmed output.
     async fn measure(&self, bench: &Bench) -> Result<f64> {
-        let messages = bench.settings.messages;
-        let customers = match self.load {
-            Load::Uniform => messages,
-            Load::Hot => HOT_CUSTOMERS,
-        };
         let names = self.subject.names();
         self.subject.prepare(bench).await?;
-        bench.fill(&names, 0..messages, customers).await?;
+        let messages = self.messages(bench);
+        let (kinds, entries): (&[&str], u64) = match self.load {
+            Load::Uniform | Load::Hot => (&[MESSAGE_TYPE], messages),
+            Load::Mixed => (&MIX_TYPES, messages / 10 * MIX_ENTRIES),
+        };
+        match self.load {
+            Load::Uniform => bench.fill(&names, 0..messages, messages).await?,
+            Load::Hot => bench.fill(&names, 0..messages, HOT_CUSTOMERS).await?,
+            Load::Mixed => bench.fill_mixed(&names, messages).await?,
+        }
         bench.rest().await?;
 
         let mut process = self.subject.start(bench)?;
-        let begun = first_delivery(bench, &names, &mut process, messages).await?;
-        let ended = last_output(bench, self.subject, &names, &mut process, messages).await?;
+        let begun = first_delivery(bench, &names, kinds, &mut process, messages).await?;
+        let ended = last_output(bench, self.subject, (&names, kinds), &mut process, entries).await?;
 
         process.stop().await?;
         let events = bench.broker.depth(&names.outbound).await?.ready;
-        ensure!(events == messages, "{events} events came out of {messages} messages");
-        self.subject.verify(bench, messages).await?;
+        ensure!(events == entries, "{events} events came out of {messages} messages, and not {entries}");
+        self.subject.verify(bench, entries).await?;
         self.subject.clear(bench).await?;
         Ok(per_second(messages, ended - begun))
     }
@@ -112,16 +134,17 @@ pub(crate) fn per_second(messages: u64, time: Duration) -> f64 {
     messages as f64 / time.as_secs_f64()
 }
 
-/// Waits for the moment when the first messages are out of the inbound queue.
+/// Waits for the moment when the first messages are out of the inbound queues.
 pub(crate) async fn first_delivery(
     bench: &Bench,
     names: &Names,
+    kinds: &[&str],
     process: &mut Process,
     messages: u64,
 ) -> Result<Instant> {
     let started = Instant::now();
     while started.elapsed() < STALL_LIMIT {
-        if bench.broker.depth(&names.inbound).await?.ready < messages {
+        if bench.ready(names, kinds).await? < messages {
             return Ok(Instant::now());
         }
         process.check_alive()?;
@@ -130,18 +153,19 @@ pub(crate) async fn first_delivery(
     anyhow::bail!("no delivery after {STALL_LIMIT:?}\n{}", process.log_tail());
 }
 
-/// Waits for the moment when all events are in their queue and the worker knows it.
+/// Waits for the moment when all events are in their queue, the worker knows it, and no message waits any more: some
+/// messages of the mix have no event.
 async fn last_output(
     bench: &Bench,
     subject: Subject,
-    names: &Names,
+    (names, kinds): (&Names, &[&str]),
     process: &mut Process,
-    messages: u64,
+    entries: u64,
 ) -> Result<Instant> {
     let (mut events, mut progress) = (0, Instant::now());
     while progress.elapsed() < STALL_LIMIT {
         let seen = bench.broker.depth(&names.outbound).await?.ready;
-        if seen >= messages && subject.knows_it_is_done(bench, messages).await? {
+        if seen >= entries && subject.knows_it_is_done(bench, entries).await? && bench.ready(names, kinds).await? == 0 {
             return Ok(Instant::now());
         }
         if seen > events {
@@ -150,5 +174,5 @@ async fn last_output(
         process.check_alive()?;
         sleep(END_POLL).await;
     }
-    anyhow::bail!("{events} of {messages} events, and no more for {STALL_LIMIT:?}\n{}", process.log_tail());
+    anyhow::bail!("{events} of {entries} events, and no more for {STALL_LIMIT:?}\n{}", process.log_tail());
 }
