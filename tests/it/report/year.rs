@@ -32,7 +32,7 @@ const CUSTOMERS: [&str; 5] = ["ada", "bob", "cyd", "dee", "eve"];
 /// From then on nothing is heard of `eve`.
 const EVE_IS_GONE: &str = "2025-05-20T00:00:00Z";
 
-pub(crate) type Instant = DateTime<Utc>;
+type Instant = DateTime<Utc>;
 
 /// A database that has seen a year.
 pub(crate) struct Year {
@@ -195,7 +195,10 @@ impl Life {
             actor: Actor::parse("rule:packs").unwrap(),
             cause: self.cause("payment-succeeded"),
         };
-        account.grant(Grant::new(terms, scale, None, at), at, out);
+        // One in six was used elsewhere before, all of it or a part.
+        let sixths = if start <= at && self.random.below(6) == 0 { 1 + self.random.below(6) } else { 0 };
+        let used = part(amount, scale, (sixths, 6));
+        account.grant_used(Grant::new(terms, scale, None, at), used, at, out);
     }
 
     /// Nothing for one in ten.
@@ -208,10 +211,8 @@ impl Life {
     /// Refunds of so many sevenths, or fewer than before.
     fn refund(&mut self, account: &mut Account, grant_id: GrantId, at: Instant, out: &mut Vec<Entry>) {
         let grant = &account.grants[&grant_id];
-        let places = grant.scale.places();
         let sevenths = self.random.below(8);
-        let target = to_units(grant.terms.basis.value(), places) * sevenths / 7;
-        let target = Credits::new(from_units(&target, places).unwrap(), grant.scale).unwrap();
+        let target = part(grant.terms.basis, grant.scale, (sevenths, 7));
         let reason = Some(Reason::cut(&format!("{sevenths} of 7 refunded")));
         let why = Why { actor: Actor::refund(), reason, cause: self.cause("refund") };
         account.bring_to(grant_id, target, why, at, out);
@@ -221,8 +222,7 @@ impl Life {
     fn consume(&mut self, account: &mut Account, at: Instant, out: &mut Vec<Entry>) {
         let (kind, places) = TYPES[self.random.below(TYPES.len())];
         let amount = self.credits(places);
-        let why =
-            Why { actor: Actor::parse("worker:usage").unwrap(), reason: None, cause: self.cause("usage-recorded") };
+        let why = Why { actor: Actor::usage(), reason: None, cause: self.cause("usage-recorded") };
         let occurred = at - TimeDelta::days(3);
         account.consume(&CreditType::parse(kind).unwrap(), amount, &why, (occurred, at), out);
     }
@@ -230,10 +230,9 @@ impl Life {
     /// All that remains, or up to two thirds more than there ever was.
     fn revoke(&mut self, account: &mut Account, grant_id: GrantId, at: Instant, out: &mut Vec<Entry>) {
         let grant = &account.grants[&grant_id];
-        let places = grant.scale.places();
         let thirds = self.random.below(6);
-        let amount = to_units(grant.terms.amount.value(), places) * thirds / 3;
-        let amount = Credits::new(from_units(&amount, places).unwrap(), grant.scale).unwrap();
+        let amount = part(grant.terms.amount, grant.scale, (thirds, 3));
+        // A person may say what the worker says of a regrant: that makes it none.
         let why = Why { reason: Some(Reason::cut("regranted")), ..self.by_hand() };
         account.revoke(grant_id, (thirds > 0).then_some(amount), why, at, out);
     }
@@ -258,7 +257,8 @@ impl Life {
             cause: why.cause.clone(),
             ..old.terms.clone()
         };
-        account.regrant(grant_id, terms, why, at, out);
+        let closing = Why { reason: Some(Reason::cut("regranted")), ..why };
+        account.regrant(grant_id, terms, closing, at, out);
     }
 
     fn by_hand(&self) -> Why {
@@ -290,6 +290,12 @@ impl Life {
     fn days(&mut self, most: i64) -> TimeDelta {
         TimeDelta::days(1) + TimeDelta::microseconds(self.below((most - 1) * 86_400_000_000))
     }
+}
+
+/// So many parts of so many, toward zero.
+fn part(credits: Credits, scale: Scale, (some, all): (usize, usize)) -> Credits {
+    let units = to_units(credits.value(), scale.places()) * some / all;
+    Credits::new(from_units(&units, scale.places()).unwrap(), scale).unwrap()
 }
 
 /// The first instant of the month of `at`, or of one behind it.
