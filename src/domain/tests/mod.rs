@@ -19,6 +19,7 @@ mod explained;
 mod histories;
 mod limits;
 mod orders;
+mod past;
 mod purchases;
 mod refunds;
 mod released;

@@ -1,5 +1,6 @@
 //! A database of one's own on the real server, filled as the worker fills it; and the tests of this room on it.
 
+mod past;
 mod read;
 mod uses;
 mod verify;
