@@ -121,6 +121,8 @@ impl Snapshot<'_> {
 
     /// The positions of a page, and whether there are more.
     async fn ledger_page(&mut self, query: &LedgerQuery<'_>, limit: u32) -> Result<(Vec<i64>, bool), StoreError> {
+        // The index has the order: collecting and sorting all of a large pool for one page would be slower by far.
+        self.tx.execute("set local enable_bitmapscan = off").await?;
         let span = self.positions_of(query).await?;
         // One more than the limit, so that it shows whether there are more.
         let most = i64::from(limit).saturating_add(1);
@@ -170,7 +172,8 @@ impl Snapshot<'_> {
         Ok(before)
     }
 
-    /// The newest first. Each pool by itself, since there the index has the order.
+    /// The newest first. Each pool by itself, since there the index has the order. `position + 0`, so that the database
+    /// does not look up the whole range of positions besides.
     async fn last_of(
         &mut self,
         customer: &CustomerId,
@@ -183,7 +186,7 @@ impl Snapshot<'_> {
              from pools p cross join lateral (
                  select position from ledger
                  where customer_id = p.customer_id and credit_type = p.credit_type and ($3::text is null or type = $3)
-                       and ($4::text is null or actor = $4) and position > $5 and position <= $6
+                       and ($4::text is null or actor = $4) and position + 0 > $5 and position + 0 <= $6
                  order by sequence desc limit $7
              ) l
              where p.customer_id = $1 and ($2::text is null or p.credit_type = $2)
@@ -213,7 +216,7 @@ impl Snapshot<'_> {
              from pools p cross join lateral (
                  select position from ledger
                  where customer_id = p.customer_id and credit_type = p.credit_type and ($3::text is null or type = $3)
-                       and ($4::text is null or actor = $4) and position > $5 and position <= $6
+                       and ($4::text is null or actor = $4) and position + 0 > $5 and position + 0 <= $6
                  order by sequence limit $7
              ) l
              where p.customer_id = $1 and ($2::text is null or p.credit_type = $2)
