@@ -8,6 +8,7 @@ use super::rulebook::*;
 use super::shop::{history, rules_of_every_form};
 use super::world::World;
 use crate::domain::account::Account;
+use crate::domain::amounts::Credits;
 use crate::domain::held::{Held, Holdings};
 use crate::domain::ids::{CustomerId, GrantId};
 use crate::domain::ledger::{Delta, Entry};
@@ -30,6 +31,24 @@ fn past<'e>(entries: impl IntoIterator<Item = &'e Entry>, at: Timestamp) -> Hold
         past.take(Step::from(entry)).unwrap();
     }
     past.holdings()
+}
+
+/// Now and then a half of an active grant is used, or all of it.
+fn use_half(world: &mut World, random: &mut Random) -> Vec<Entry> {
+    let mut entries = world.settle_at(world.books.clock);
+    let mut active: Vec<_> = world
+        .grants()
+        .filter(|grant| grant.is_spendable(world.books.clock))
+        .map(|grant| (grant.terms.grant_id, grant.remaining))
+        .collect();
+    active.sort();
+    for (grant_id, remaining) in active {
+        if random.percent(20) {
+            let half = Credits::stored((remaining.value() / rust_decimal::Decimal::TWO).trunc()).unwrap();
+            entries.extend(world.uses_of(grant_id, if random.percent(30) { remaining } else { half }));
+        }
+    }
+    entries
 }
 
 /// Balance, scheduled and deferred, in words.
@@ -55,7 +74,9 @@ fn an_instant_in_the_past_is_as_it_was_read_then_however_late_entries_are_writte
         for (at, message) in messages.iter().enumerate() {
             let left = i64::try_from(messages.len() - at).unwrap();
             world.books.clock = history.end - chrono::TimeDelta::days(9 * left);
-            for entry in world.heard(message.clone()).1.entries {
+            let mut written = world.heard(message.clone()).1.entries;
+            written.extend(use_half(&mut world, &mut random));
+            for entry in written {
                 entries.entry(entry.customer_id.clone()).or_default().push(entry);
             }
             // Nothing is written in between: a read settles in memory.
@@ -88,6 +109,7 @@ fn what_became_of_a_grant_comes_to_its_amount() {
             let left = i64::try_from(history.messages.len() - at).unwrap();
             world.books.clock = history.end - chrono::TimeDelta::days(9 * left);
             entries.extend(world.heard(message.clone()).1.entries);
+            entries.extend(use_half(&mut world, &mut random));
         }
         entries.extend(world.settle_at(history.end + chrono::TimeDelta::days(30)));
         for entry in &entries {
