@@ -108,10 +108,15 @@ async fn publish_round(broker: &Options, session: &mut Session, round: Vec<Outgo
 async fn show_customer(session: &mut Session, customer: &CustomerId) -> Result<(), ExitError> {
     let format = Format { json: false };
     let of = customer.clone();
-    let grants = grants::answer(session, &grants::Args { customer: of.clone(), format }).await?;
-    let balance = balance::answer(session, &balance::Args { customer: of.clone(), format }).await?;
-    let everything = ledger::ListArgs { customer: of, kind: None, credit_type: None, after: None, limit: 100, format };
-    let entries = ledger::list(session, &everything).await?;
+    let grants = grants::Args { customer: of.clone(), credit_type: None, status: None, wide: false, format };
+    let grants = grants::answer(session, &grants).await?;
+    // The grants stand above it.
+    let balance = balance::Args { customer: of.clone(), at: None, limit: Some(0), format };
+    let balance = balance::answer(session, &balance).await?;
+    let mut entries = Vec::new();
+    let everything = ledger::ListArgs { customer: Some(of), ..ledger::ListArgs::default() };
+    ledger::list(session, &everything, &mut entries).await?;
+    let entries = String::from_utf8_lossy(&entries);
     output::show(&format!("\n{customer}\n{grants}{balance}{entries}"))
 }
 

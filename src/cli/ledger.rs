@@ -1,6 +1,8 @@
 //! `credits ledger`: the history, and the proof that nobody changed it.
 
-use std::io::{IsTerminal, Write, stderr};
+mod export;
+
+use std::io::{BufWriter, IsTerminal, Write, stderr, stdout};
 
 use clap::Subcommand;
 use clap::builder::{PossibleValuesParser, TypedValueParser};
@@ -8,12 +10,18 @@ use serde_json::{Value, json};
 
 use super::ask::ask;
 use super::output::{self, Format};
+use super::show::Besides;
+use super::when::instant;
 use super::{ExitError, Global, show};
 use crate::domain::ids::{CreditType, CustomerId};
 use crate::domain::ledger::EntryType;
+use crate::domain::message::Timestamp;
 use crate::store::Session;
 use crate::store::read::LedgerQuery;
 use crate::store::verify::{Damage, Finding};
+
+/// Entries of a page, unless more or fewer are asked for.
+const PAGE: u32 = 100;
 
 /// Show or verify the ledger
 #[derive(Debug, clap::Args)]
@@ -26,10 +34,13 @@ pub struct Args {
 /// What to do with the ledger.
 #[derive(Debug, Subcommand)]
 pub enum Verb {
-    /// Show a customer's entries, the newest last
+    /// Show entries, the newest last: of one customer, or of all
     ///
-    /// The last ones, or with --after the first ones behind a position: so a program pages through all of them. Exits
-    /// with 69 if the database cannot be reached.
+    /// The last ones, or with --after the first ones behind a position: so a program pages through all of them. With
+    /// --format csv or ndjson every entry that matches is written, unless --limit is given: all columns of the ledger,
+    /// the terms of a grant on its first entry and the hash included, decimals as text, one snapshot for all, row by
+    /// row. --from and --to are about `recorded_at`, when an entry was written, which never falls from one position to
+    /// the next. Exits with 69 if the database cannot be reached.
     List(ListArgs),
     /// Verify the whole ledger: chain, order, gaps, balances and grants
     ///
@@ -39,26 +50,52 @@ pub enum Verb {
 }
 
 /// Arguments of `ledger list`.
-#[derive(Debug, clap::Args)]
+#[derive(Debug, Default, clap::Args)]
 pub struct ListArgs {
-    /// The customer, as the billing system names it
+    /// The customer, as the billing system names it; otherwise all
     #[arg(value_name = "CUSTOMER", value_parser = CustomerId::parse)]
-    pub customer: CustomerId,
+    pub customer: Option<CustomerId>,
     /// Only entries of this type
     #[arg(long = "type", value_name = "TYPE", value_parser = entry_types())]
     pub kind: Option<EntryType>,
     /// Only entries of this credit type
     #[arg(long, value_name = "NAME", value_parser = CreditType::parse)]
     pub credit_type: Option<CreditType>,
+    /// Only entries by this actor, such as `worker:refund`, `rule:packs` or an operator's name
+    #[arg(long, value_name = "NAME")]
+    pub actor: Option<String>,
+    /// Only entries written at this time or later, such as `2026-01-31` or `2026-01-31T12:00:00Z`
+    #[arg(long, value_name = "TIME", value_parser = instant)]
+    pub from: Option<Timestamp>,
+    /// Only entries written before this time
+    #[arg(long, value_name = "TIME", value_parser = instant)]
+    pub to: Option<Timestamp>,
     /// Only entries behind this position, from there on
     #[arg(long, value_name = "POSITION", value_parser = clap::value_parser!(i64).range(0..))]
     pub after: Option<i64>,
-    /// At most so many
-    #[arg(long, value_name = "NUMBER", default_value_t = 100, value_parser = clap::value_parser!(u32).range(1..))]
-    pub limit: u32,
+    /// At most so many; otherwise 100 in a table or JSON, and all in CSV or NDJSON
+    #[arg(long, value_name = "NUMBER", value_parser = clap::value_parser!(u32).range(1..))]
+    pub limit: Option<u32>,
     /// How to show it
-    #[command(flatten)]
-    pub format: Format,
+    #[arg(long, value_name = "FORMAT", default_value = "table", conflicts_with = "json")]
+    pub format: ListFormat,
+    /// The same as --format json
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// How `ledger list` shows entries.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, clap::ValueEnum)]
+pub enum ListFormat {
+    /// Columns for people
+    #[default]
+    Table,
+    /// One JSON list; decimals and 64-bit numbers are strings
+    Json,
+    /// A heading, then a line an entry: every column of the ledger
+    Csv,
+    /// A JSON object a line, with the names and texts of the CSV, without what is absent
+    Ndjson,
 }
 
 /// Arguments of `ledger verify`.
@@ -80,7 +117,11 @@ fn entry_types() -> impl TypedValueParser<Value = EntryType> {
 /// [`ExitError`], as its numbers say; [`ExitError::Failed`] if the ledger is not as it was written.
 pub fn run(global: &Global, args: &Args) -> Result<(), ExitError> {
     match &args.verb {
-        Verb::List(args) => output::show(&ask(global, async |session| list(session, args).await)?),
+        Verb::List(args) => {
+            let mut out = BufWriter::new(stdout());
+            ask(global, async |session| list(session, args, &mut out).await)?;
+            output::written(out.flush())
+        }
         Verb::Verify(args) => {
             let finding = ask(global, async |session| verify(session).await)?;
             output::show(&verdict(&finding, args.format))?;
@@ -92,31 +133,47 @@ pub fn run(global: &Global, args: &Args) -> Result<(), ExitError> {
     }
 }
 
-/// A customer's entries, as text.
+/// Writes entries to `out`.
 ///
 /// # Errors
-/// [`ExitError`], as its numbers say.
-pub async fn list(session: &mut Session, args: &ListArgs) -> Result<String, ExitError> {
+/// [`ExitError`], as its numbers say. A reader that has closed its end is none.
+pub async fn list(session: &mut Session, args: &ListArgs, out: &mut (impl Write + Send)) -> Result<(), ExitError> {
     let query = LedgerQuery {
-        customer: &args.customer,
+        customer: args.customer.as_ref(),
         credit_type: args.credit_type.as_ref(),
         kind: args.kind,
+        actor: args.actor.as_deref(),
+        from: args.from,
+        to: args.to,
         after: args.after,
-        limit: args.limit,
     };
-    let page = session.snapshot().await?.ledger(&query).await?;
-    if page.more {
-        let note = match (args.after, page.entries.last()) {
-            (Some(_), Some(last)) => format!("note: there are more, newer ones: --after {}", last.position),
-            _ => format!("note: there are older ones: --limit {} or --after 0", u64::from(args.limit) * 10),
-        };
-        output::complain(&note);
+    let mut snapshot = session.snapshot().await?;
+    let limit = args.limit.unwrap_or(PAGE);
+    let (last, more) = match if args.json { ListFormat::Json } else { args.format } {
+        ListFormat::Csv => {
+            let rows = export::csv(out);
+            export::write(&mut snapshot, &query, args.limit, rows?).await?
+        }
+        ListFormat::Ndjson => export::write(&mut snapshot, &query, args.limit, export::ndjson(out)).await?,
+        format => {
+            let page = snapshot.ledger(&query, limit).await?;
+            let text = if format == ListFormat::Json {
+                output::pretty(&page.entries.iter().map(show::entry_json).collect())
+            } else {
+                let besides = if args.customer.is_some() { Besides::Nothing } else { Besides::Customers };
+                show::entries(&page.entries, &besides).render(Format { json: false })
+            };
+            output::written(out.write_all(text.as_bytes()))?;
+            (page.entries.last().map(|entry| entry.position), page.more)
+        }
+    };
+    if more {
+        output::complain(&match (args.after, last) {
+            (Some(_), Some(last)) => format!("note: there are more, newer ones: --after {last}"),
+            _ => format!("note: there are older ones: --limit {} or --after 0", u64::from(limit) * 10),
+        });
     }
-    Ok(if args.format.json {
-        output::pretty(&page.entries.iter().map(show::entry_json).collect())
-    } else {
-        show::entries(&page.entries, None).render(args.format)
-    })
+    Ok(())
 }
 
 /// Verifies the ledger; on a terminal it shows how far it is.

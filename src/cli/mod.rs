@@ -23,6 +23,7 @@ pub mod rules;
 pub mod run;
 mod show;
 pub mod waiting;
+mod when;
 
 use std::future::Future;
 use std::path::{Path, PathBuf};

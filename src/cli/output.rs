@@ -22,15 +22,15 @@ pub struct Format {
 /// Rows under named columns.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Listing {
-    columns: &'static [&'static str],
+    columns: Vec<&'static str>,
     rows: Vec<Vec<Option<String>>>,
 }
 
 impl Listing {
     /// Starts without rows. Columns are named in `snake_case`, as in JSON; a table shows spaces instead.
     #[must_use]
-    pub fn new(columns: &'static [&'static str]) -> Self {
-        Self { columns, rows: Vec::new() }
+    pub fn new(columns: &[&'static str]) -> Self {
+        Self { columns: columns.to_vec(), rows: Vec::new() }
     }
 
     /// Adds a row with a cell for every column; `None` is an empty cell, and is left out of the JSON.
@@ -100,7 +100,15 @@ pub fn printable(text: &str) -> String {
 /// [`ExitError::Failed`] if it cannot be written, unless the reader has closed its end.
 pub fn show(text: &str) -> Result<(), ExitError> {
     let mut stdout = io::stdout().lock();
-    match stdout.write_all(text.as_bytes()).and_then(|()| stdout.flush()) {
+    written(stdout.write_all(text.as_bytes()).and_then(|()| stdout.flush()))
+}
+
+/// What came of writing data.
+///
+/// # Errors
+/// [`ExitError::Failed`] if it could not be written, unless the reader has closed its end.
+pub fn written(result: io::Result<()>) -> Result<(), ExitError> {
+    match result {
         Err(error) if error.kind() != io::ErrorKind::BrokenPipe => {
             Err(error).context("stdout cannot be written").map_err(ExitError::Failed)
         }

@@ -7,6 +7,7 @@ use serde_json::{Value, json};
 
 use super::output::Listing;
 use crate::domain::account::Grant;
+use crate::domain::amounts::Money;
 use crate::domain::ids::{PriceId, Reason, RuleName, RulesHash};
 use crate::domain::ledger::{Cause, LedgerEntry};
 use crate::domain::message::{Name, Timestamp};
@@ -19,6 +20,11 @@ pub(super) fn time(instant: Timestamp) -> String {
     format!("{short}Z")
 }
 
+/// `49.00 EUR`.
+pub(super) fn money(amount: Money) -> String {
+    format!("{amount} {}", amount.currency())
+}
+
 /// An object without what is absent.
 pub(super) fn compact(mut object: Value) -> Value {
     if let Some(members) = object.as_object_mut() {
@@ -27,9 +33,19 @@ pub(super) fn compact(mut object: Value) -> Value {
     object
 }
 
-/// Entries as a table; `published` adds a column that says of each whether its event is out.
-pub(super) fn entries(entries: &[LedgerEntry], published: Option<&dyn Fn(&LedgerEntry) -> bool>) -> Listing {
-    const COLUMNS: &[&str] = &[
+/// What else a table of entries tells.
+pub(super) enum Besides<'p> {
+    /// Nothing: they are one customer's.
+    Nothing,
+    /// Whose they are.
+    Customers,
+    /// Of each whether its event is out.
+    Published(&'p dyn Fn(&LedgerEntry) -> bool),
+}
+
+/// Entries as a table.
+pub(super) fn entries(entries: &[LedgerEntry], besides: &Besides<'_>) -> Listing {
+    let mut columns = vec![
         "position",
         "recorded_at",
         "type",
@@ -44,13 +60,16 @@ pub(super) fn entries(entries: &[LedgerEntry], published: Option<&dyn Fn(&Ledger
         "actor",
         "cause",
         "reason",
-        "published",
     ];
-    let columns = if published.is_some() { COLUMNS } else { COLUMNS.get(..COLUMNS.len() - 1).unwrap_or(COLUMNS) };
-    let mut listing = Listing::new(columns);
+    match besides {
+        Besides::Nothing => {}
+        Besides::Customers => columns.insert(1, "customer_id"),
+        Besides::Published(_) => columns.push("published"),
+    }
+    let mut listing = Listing::new(&columns);
     for line in entries {
         let entry = &line.entry;
-        let cells = [
+        let mut cells = vec![
             Some(line.position.to_string()),
             Some(time(line.recorded_at)),
             Some(entry.kind.name().to_owned()),
@@ -66,8 +85,14 @@ pub(super) fn entries(entries: &[LedgerEntry], published: Option<&dyn Fn(&Ledger
             Some(entry.cause.id.to_string()),
             entry.reason.as_ref().map(|reason| reason.as_str().to_owned()),
         ];
-        let is_published = published.map(|published| if published(line) { "yes" } else { "no" }.to_owned());
-        listing.add(cells.into_iter().chain(published.map(|_| is_published)));
+        match besides {
+            Besides::Nothing => {}
+            Besides::Customers => cells.insert(1, Some(entry.customer_id.to_string())),
+            Besides::Published(is_published) => {
+                cells.push(Some(if is_published(line) { "yes" } else { "no" }.to_owned()));
+            }
+        }
+        listing.add(cells);
     }
     listing
 }
@@ -142,7 +167,7 @@ pub(super) fn grants(views: &[AccountView]) -> Listing {
             Some(terms.amount.to_string()),
             Some(terms.category.name().to_owned()),
             Some(terms.priority.value().to_string()),
-            terms.cost.map(|cost| format!("{cost} {}", cost.currency())),
+            terms.cost.map(money),
             Some(time(terms.effective_at)),
             terms.expires_at.map(time),
             terms.price_id.as_ref().map(ToString::to_string),
@@ -164,12 +189,13 @@ fn each(views: &[AccountView]) -> impl Iterator<Item = (&AccountView, &Grant)> {
 }
 
 /// What refunds asked for and did not get, where there is such a thing.
-fn shortfall(grant: &Grant) -> Option<String> {
+pub(super) fn shortfall(grant: &Grant) -> Option<String> {
     let open = grant.open_shortfall();
     (!open.is_zero()).then(|| open.to_string())
 }
 
-fn grant_json(grant: &Grant, now: Timestamp) -> Value {
+/// A grant with all that it is at `now`.
+pub(super) fn grant_json(grant: &Grant, now: Timestamp) -> Value {
     let terms = &grant.terms;
     compact(json!({
         "grant_id": terms.grant_id.to_string(),
@@ -187,6 +213,7 @@ fn grant_json(grant: &Grant, now: Timestamp) -> Value {
         "rule": terms.rule.as_ref().map(RuleName::as_str),
         "rules_sha256": terms.rules_hash.map(|hash| hash.to_string()),
         "replaces": terms.replaces.map(|grant| grant.to_string()),
+        "replaced_by": grant.replaced_by.map(|grant| grant.to_string()),
         "asked": grant.asked.to_string(),
         "taken": grant.taken.to_string(),
         "shortfall": shortfall(grant),

@@ -2,6 +2,7 @@
 
 mod dead_letters_again;
 mod monthly_report;
+mod reading;
 
 use clap::{Args, Command, CommandFactory, Parser};
 use serde_json::Value;
@@ -25,7 +26,11 @@ async fn shown(db: &TestDatabase, line: &str) -> Result<String, String> {
             waiting::list(session, args).await
         }
         Verb::Ledger(args) => match &args.verb {
-            ledger::Verb::List(args) => ledger::list(session, args).await,
+            ledger::Verb::List(args) => {
+                let mut out = Vec::new();
+                let listed = ledger::list(session, args, &mut out).await;
+                listed.map(|()| String::from_utf8(out).unwrap())
+            }
             ledger::Verb::Verify(args) => {
                 ledger::verify(session).await.map(|finding| ledger::verdict(&finding, args.format))
             }
@@ -93,15 +98,30 @@ async fn filled() -> TestDatabase {
 #[tokio::test]
 async fn balance_and_grants() {
     let db = filled().await;
-    check(&db, "balance ada", "credit type balance as of\ncredits 850 <time>\n").await;
-    check(&db, "balance eve", "credit type balance as of\n").await;
+    let balance = "credit type balance scheduled deferred as of\ncredits 850 0 7.50 EUR <time>\n";
+    let grants = "\ngrants, in the order in which they are used\n\n\
+                  credit type grant id remaining status priority category effective at expires at worth\n\
+                  credits <id> 100 active 0 promotional <time> <time>\n\
+                  credits <id> 750 active 50 paid <time> <time> 7.50 EUR\n";
+    check(&db, "balance ada", &format!("{balance}{grants}")).await;
+    check(&db, "balance ada --limit 0", balance).await;
+    check(&db, "balance eve", "credit type balance scheduled deferred as of\n").await;
+    let narrow = shown(&db, "grants ada").await.unwrap();
+    assert!(narrow.lines().all(|line| line.chars().count() <= 128), "{narrow}");
+    let days = |line: &str| line.split_whitespace().take(7).collect::<Vec<_>>().join(" ");
+    let heading = "grant id credit type status amount remaining used revoked expired starts ends\n";
+    assert!(steady(&narrow).starts_with(heading), "{narrow}");
+    let lines: Vec<String> = steady(&narrow).lines().skip(1).map(days).collect();
+    assert!(lines[0].starts_with("<id> credits active 100 100 2"), "{lines:?}");
+    assert!(lines[1].starts_with("<id> credits active 1000 750 250 2"), "{lines:?}");
     check(
         &db,
-        "grants ada",
-        "grant id credit type status remaining amount category priority cost effective at expires at price id actor \
+        "grants ada --wide",
+        "grant id credit type status amount remaining used revoked expired category priority cost effective at expires at \
+         scheduled at granted at first used at last used at revoked at expired at replaces replaced by price id actor \
          shortfall reason\n\
-         <id> credits active 100 100 promotional 0 <time> <time> rule:welcome Welcome credits\n\
-         <id> credits active 750 1000 paid 50 10.00 EUR <time> <time> pack rule:packs payment p1\n",
+         <id> credits active 100 100 promotional 0 <time> <time> <time> rule:welcome Welcome credits\n\
+         <id> credits active 1000 750 250 paid 50 10.00 EUR <time> <time> <time> <time> pack rule:packs payment p1\n",
     )
     .await;
     let balance = json(&db, "balance ada").await;

@@ -5,6 +5,7 @@ use std::collections::{BTreeSet, HashMap};
 
 use super::account::Grant;
 use super::ids::{CreditType, GrantId};
+use super::ledger::ShownTerms;
 use super::message::Timestamp;
 use super::rules::{Category, Priority};
 
@@ -24,18 +25,25 @@ enum Ends {
     Never,
 }
 
-impl Grant {
-    /// Its place in the order of use.
+impl Place {
+    /// The place of a grant with these terms.
     #[must_use]
-    pub fn place(&self) -> Place {
-        let terms = &self.terms;
-        Place {
+    pub fn new(grant_id: GrantId, terms: &ShownTerms) -> Self {
+        Self {
             priority: terms.priority,
             ends: terms.expires_at.map_or(Ends::Never, Ends::At),
             category: terms.category,
             effective_at: terms.effective_at,
-            grant_id: terms.grant_id,
+            grant_id,
         }
+    }
+}
+
+impl Grant {
+    /// Its place in the order of use.
+    #[must_use]
+    pub fn place(&self) -> Place {
+        Place::new(self.terms.grant_id, &self.terms.shown())
     }
 
     /// The order of use, total: priority, expiry (none last), promotional before paid, start, id.

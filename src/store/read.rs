@@ -7,6 +7,7 @@
 mod account;
 mod explain;
 mod history;
+mod holdings;
 mod purchase;
 mod refused;
 mod report;
@@ -20,6 +21,7 @@ use super::session::Session;
 pub use account::AccountView;
 pub use explain::{KeptMessage, Told, Trace};
 pub use history::{LedgerPage, LedgerQuery};
+pub use holdings::HeldAt;
 pub use purchase::{PurchaseRows, Waiting};
 pub use refused::{Refused, RefusedBody, RefusedQuery};
 pub use stored::{ArrivalRange, Arrived, KeptRules};

@@ -1,8 +1,11 @@
 //! The command line on a worker's database: what a person asks after a purchase and its refund.
 
+use std::io::{BufRead, BufReader};
+use std::process::Stdio;
+
 use serde_json::{Value, json};
 
-use crate::fixtures::sample_names;
+use crate::fixtures::{partial_refund_of, payment_succeeded, sample_names};
 use crate::harness::TestWorker;
 
 #[tokio::test]
@@ -46,6 +49,45 @@ async fn publish_takes_all_samples_at_once_and_verify_says_how_far_it_got() {
     let (_, head) = worker.relay_stands().await.unwrap();
     let verified = text(&worker, &["ledger", "verify"]).await;
     assert!(verified.contains(&head.to_string()), "the last position is {head}: {verified}");
+}
+
+#[tokio::test]
+async fn a_balance_before_a_refund_is_shown_after_it() {
+    let worker = TestWorker::start().await;
+    let payment = payment_succeeded();
+    worker.publish(&payment).await;
+    worker.assert_balance(payment.customer(), "credits", "1000").await;
+    let before = json(&worker, &["balance", payment.customer(), "--json"]).await;
+    worker.publish(&partial_refund_of(&payment, "12.25")).await;
+    worker.assert_balance(payment.customer(), "credits", "750").await;
+    let then = before[0]["as_of"].as_str().unwrap();
+    assert_eq!(json(&worker, &["balance", payment.customer(), "--at", then, "--json"]).await, before);
+    let unreadable = worker.place.credits(&["balance", payment.customer(), "--at", "then"]).await;
+    assert_eq!(unreadable.status.code(), Some(2), "{}", String::from_utf8_lossy(&unreadable.stderr));
+}
+
+#[tokio::test]
+async fn a_reader_that_has_enough_of_an_export_ends_it_quietly() {
+    let worker = TestWorker::start().await;
+    // More than a pipe holds.
+    let payments: Vec<_> = (0..400).map(|_| payment_succeeded()).collect();
+    worker.publish_all(&payments).await;
+    worker.wait_until_settled().await;
+    for format in ["csv", "ndjson"] {
+        let whole = text(&worker, &["ledger", "list", "--format", format]).await;
+        assert!(whole.len() > 1 << 17, "{} bytes", whole.len());
+        let mut command = worker.place.command(&["ledger", "list", "--format", format]);
+        let ended = tokio::task::spawn_blocking(move || {
+            let mut child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+            let mut line = String::new();
+            BufReader::new(child.stdout.take().unwrap()).read_line(&mut line).unwrap();
+            (line, child.wait_with_output().unwrap())
+        });
+        let (line, ended) = ended.await.unwrap();
+        assert!(whole.starts_with(&line) && !line.is_empty(), "{line}");
+        assert!(ended.status.success(), "{format}: {:?}", ended.status);
+        assert_eq!(String::from_utf8_lossy(&ended.stderr), "", "{format}");
+    }
 }
 
 #[tokio::test]

@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 use crate::cli::ExitError;
 use crate::cli::case::rules_files;
 use crate::cli::output::{Format, Listing};
-use crate::cli::show::{self, time};
+use crate::cli::show::{self, Besides, time};
 use crate::domain::ids::InboxId;
 use crate::domain::message::Signup;
 use crate::domain::outcome::RefusalCode;
@@ -86,7 +86,7 @@ fn kept(message: &KeptMessage, trace: &Trace, signups: &Signups) -> String {
         words += "\nno ledger entry came of it\n";
     } else {
         let published = |entry: &_| trace.is_published(entry);
-        let entries = show::entries(&message.entries, Some(&published));
+        let entries = show::entries(&message.entries, &Besides::Published(&published));
         words += &show::section("ledger entries that came of it", &entries.render(Format::default()));
     }
     if let Some(account) = signups.0.get(&message.inbox_id).and_then(|looked| looked.account.as_ref()) {

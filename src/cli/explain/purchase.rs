@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 use super::message::{outcome_cells, told_json};
 use crate::cli::case::Case;
 use crate::cli::output::{Format, Listing};
-use crate::cli::show::{self, time};
+use crate::cli::show::{self, Besides, time};
 use crate::domain::explain::{LineTold, TargetTold, decisions, known, said_before, targets};
 use crate::domain::facts::Kept;
 use crate::domain::ids::PriceId;
@@ -46,7 +46,8 @@ pub(super) fn words(case: &Case, trace: &Trace) -> String {
         return words + "\nno ledger entry came of it\n";
     }
     let published = |entry: &_| trace.is_published(entry);
-    words += &show::section("ledger entries", &plain(show::entries(&case.rows.entries, Some(&published))));
+    words +=
+        &show::section("ledger entries", &plain(show::entries(&case.rows.entries, &Besides::Published(&published))));
     words + &show::section("grants, as they are now", &plain(show::grants(&case.rows.accounts)))
 }
 

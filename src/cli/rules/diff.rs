@@ -7,12 +7,13 @@ use std::io::{IsTerminal, Write, stderr};
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
-use chrono::{DateTime, NaiveDate, NaiveTime};
+use chrono::DateTime;
 use uuid::Uuid;
 
 use crate::cli::ask::ask;
 use crate::cli::output::{self, Format};
 use crate::cli::show::time;
+use crate::cli::when::instant;
 use crate::cli::{ExitError, Global};
 use crate::config::RulesFile;
 use crate::domain::account::Grant;
@@ -59,15 +60,6 @@ pub struct Args {
     /// How to show it
     #[command(flatten)]
     pub format: Format,
-}
-
-/// An RFC 3339 time, or a day, which begins at midnight in UTC.
-fn instant(text: &str) -> Result<Timestamp, &'static str> {
-    if let Ok(day) = text.parse::<NaiveDate>() {
-        return Ok(day.and_time(NaiveTime::MIN).and_utc());
-    }
-    let instant = DateTime::parse_from_rfc3339(text);
-    instant.map(|instant| instant.to_utc()).map_err(|_| "is no day and no RFC 3339 time with an offset")
 }
 
 /// Compares, and shows what differs.

@@ -52,7 +52,12 @@ async fn a_replay_has_its_effect_once_and_says_who_did_it() {
     assert_eq!((&done[0]["outcome"], &done[0]["taken"]), (&json!("applied"), &json!(true)), "{done}");
     assert_eq!(done[0]["balances"][0]["balance_after"], "1000");
     assert_eq!(done[0]["entries"][0]["position"], "1");
-    check(&db, "balance ada", "credit type balance as of\ncredits 1000 <time>\n").await;
+    check(
+        &db,
+        "balance ada --limit 0",
+        "credit type balance scheduled deferred as of\ncredits 1000 0 10.00 EUR <time>\n",
+    )
+    .await;
 
     let letter = json(&db, "dead-letters show 1").await;
     assert_eq!(letter["state"], "replayed");

@@ -20,6 +20,7 @@ mod histories;
 mod limits;
 mod orders;
 mod parts;
+mod past;
 mod purchases;
 mod refunds;
 mod released;

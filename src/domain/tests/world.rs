@@ -102,8 +102,8 @@ impl World {
         self.uses_of(self.grant(price).terms.grant_id, Credits::stored(parse_plain(amount).unwrap()).unwrap());
     }
 
-    /// Uses credits of one grant, whatever its place in the order of use.
-    pub(super) fn uses_of(&mut self, grant_id: GrantId, amount: Credits) {
+    /// Uses credits of one grant, whatever its place in the order of use; the entries that this brings.
+    pub(super) fn uses_of(&mut self, grant_id: GrantId, amount: Credits) -> Vec<Entry> {
         let mut entries = Vec::new();
         for account in self.books.accounts.values_mut() {
             let Some(grant) = account.grants.get(&grant_id) else { continue };
@@ -115,6 +115,7 @@ impl World {
             }
         }
         self.audit.read(&entries);
+        entries
     }
 
     pub(super) fn grants(&self) -> impl Iterator<Item = &Grant> {

@@ -7,6 +7,7 @@ use uuid::Uuid;
 use super::Snapshot;
 use crate::domain::account::{Account, Grant, Pool};
 use crate::domain::ids::{CreditType, CustomerId};
+use crate::domain::ledger::Entry;
 use crate::domain::message::Timestamp;
 use crate::store::error::StoreError;
 use crate::store::in_order;
@@ -19,6 +20,8 @@ pub struct AccountView {
     pub now: Timestamp,
     /// Pools and grants as of `now`.
     pub account: Account,
+    /// The entries that settling would have written.
+    pub unwritten: Vec<Entry>,
 }
 
 impl AccountView {
@@ -73,9 +76,9 @@ impl Snapshot<'_> {
         account.pools = self.pools(customer).await?;
         let now = account.now(row.clock);
         self.load_grants(&mut account, now, grants).await?;
-        // The entries that settling would write are of no interest here.
-        account.settle(now, &mut Vec::new());
-        Ok(Some(AccountView { now, account }))
+        let mut unwritten = Vec::new();
+        account.settle(now, &mut unwritten);
+        Ok(Some(AccountView { now, account, unwritten }))
     }
 
     async fn pools(&mut self, customer: &CustomerId) -> Result<BTreeMap<CreditType, Pool>, StoreError> {

@@ -28,9 +28,9 @@ fn grants(view: &AccountView) -> Vec<(String, GrantStatus, String)> {
     view.grants().iter().map(grant).collect()
 }
 
-async fn ledger(db: &TestDatabase, query: &LedgerQuery<'_>) -> (Vec<u64>, bool) {
+async fn ledger(db: &TestDatabase, query: &LedgerQuery<'_>, limit: u32) -> (Vec<u64>, bool) {
     let mut session = db.session().await;
-    let page = session.snapshot().await.unwrap().ledger(query).await.unwrap();
+    let page = session.snapshot().await.unwrap().ledger(query, limit).await.unwrap();
     (page.entries.iter().map(|entry| entry.position).collect(), page.more)
 }
 
@@ -105,17 +105,18 @@ async fn the_ledger_comes_page_by_page_with_the_newest_last() {
     bodies.push(refund("r1", "p5", "10.00"));
     db.take(&bodies).await;
     let ada = customer("ada");
-    let all = LedgerQuery { customer: &ada, credit_type: None, kind: None, after: None, limit: 100 };
-    assert_eq!(ledger(&db, &all).await, (vec![1, 2, 4, 5, 6, 7, 8], false));
-    assert_eq!(ledger(&db, &LedgerQuery { limit: 3, ..all }).await, (vec![6, 7, 8], true));
-    assert_eq!(ledger(&db, &LedgerQuery { limit: 7, ..all }).await, (vec![1, 2, 4, 5, 6, 7, 8], false));
-    assert_eq!(ledger(&db, &LedgerQuery { after: Some(0), limit: 2, ..all }).await, (vec![1, 2], true));
-    assert_eq!(ledger(&db, &LedgerQuery { after: Some(2), limit: 2, ..all }).await, (vec![4, 5], true));
-    assert_eq!(ledger(&db, &LedgerQuery { after: Some(5), limit: 3, ..all }).await, (vec![6, 7, 8], false));
-    assert_eq!(ledger(&db, &LedgerQuery { after: Some(8), ..all }).await, (vec![], false));
-    assert_eq!(ledger(&db, &LedgerQuery { kind: Some(EntryType::Revoke), ..all }).await, (vec![8], false));
+    let all = LedgerQuery { customer: Some(&ada), ..LedgerQuery::default() };
+    assert_eq!(ledger(&db, &all, 100).await, (vec![1, 2, 4, 5, 6, 7, 8], false));
+    assert_eq!(ledger(&db, &all, 3).await, (vec![6, 7, 8], true));
+    assert_eq!(ledger(&db, &all, 7).await, (vec![1, 2, 4, 5, 6, 7, 8], false));
+    assert_eq!(ledger(&db, &LedgerQuery { after: Some(0), ..all }, 2).await, (vec![1, 2], true));
+    assert_eq!(ledger(&db, &LedgerQuery { after: Some(2), ..all }, 2).await, (vec![4, 5], true));
+    assert_eq!(ledger(&db, &LedgerQuery { after: Some(5), ..all }, 3).await, (vec![6, 7, 8], false));
+    assert_eq!(ledger(&db, &LedgerQuery { after: Some(8), ..all }, 9).await, (vec![], false));
+    assert_eq!(ledger(&db, &LedgerQuery { kind: Some(EntryType::Revoke), ..all }, 9).await, (vec![8], false));
+    assert_eq!(ledger(&db, &LedgerQuery { actor: Some("worker:refund"), ..all }, 9).await, (vec![8], false));
     let minutes = crate::domain::ids::CreditType::parse("minutes").unwrap();
-    assert_eq!(ledger(&db, &LedgerQuery { credit_type: Some(&minutes), ..all }).await, (vec![7], false));
+    assert_eq!(ledger(&db, &LedgerQuery { credit_type: Some(&minutes), ..all }, 9).await, (vec![7], false));
     db.drop().await;
 }
 
