@@ -4,8 +4,11 @@
 //! and runs the real program as child processes; the harness speaks the user's verbs.
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
-// The core's own histories name it so: see `histories`.
-use credits::domain;
+// The core's own histories name it so (see `histories`), and the store's own tests both (see `due`).
+use credits::{domain, store};
+
+#[path = "../../src/store/tests/backlog.rs"]
+mod backlog;
 
 mod fixtures;
 mod generator;
