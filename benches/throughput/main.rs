@@ -30,6 +30,7 @@ mod settings;
 mod subject;
 mod sweep;
 mod throughput;
+mod uses;
 mod workers;
 
 use anyhow::Result;
@@ -78,6 +79,7 @@ async fn measure_all() -> Result<()> {
     let mut report = Report::default();
     throughput::measure(&bench, &mut report).await?;
     latency::measure(&bench, &mut report).await?;
+    uses::measure(&bench, &mut report).await?;
     sweep::measure(&bench, &mut report).await?;
     print!("{report}");
     Ok(())

@@ -12,6 +12,8 @@ pub(crate) struct Report {
     pub(crate) credits: Option<f64>,
     /// As `credits`, over few customers.
     pub(crate) credits_hot: Option<f64>,
+    /// Milliseconds of a use: of so many grants, of a customer with so many.
+    pub(crate) uses: Vec<(u64, u64, f64)>,
     /// As `credits`, of all types of messages.
     pub(crate) credits_mixed: Option<f64>,
     pub(crate) per_message_latency: Option<Latency>,
@@ -75,7 +77,11 @@ impl fmt::Display for Report {
         rate(out, "while_sweeping_per_second", self.while_sweeping)?;
         rate(out, "swept_meanwhile_per_second", self.swept_meanwhile)?;
         rate(out, "swept_alone_per_second", self.swept_alone)?;
-        ratio(out, "ratio_while_sweeping", self.while_sweeping, self.nothing_due)
+        ratio(out, "ratio_while_sweeping", self.while_sweeping, self.nothing_due)?;
+        for (touched, of, time) in &self.uses {
+            milliseconds(out, &format!("use_of_{touched}_of_{of}_grants_ms"), Some(*time))?;
+        }
+        Ok(())
     }
 }
 

@@ -4,7 +4,7 @@
 //! - `CREDITS_BENCH_ROUNDS` (3): interleaved rounds, of which the median counts.
 //! - `CREDITS_BENCH_LATENCY_MESSAGES` (6000): measured messages of each worker in the latency part.
 //! - `CREDITS_BENCH_SWEEP_GRANTS` (1000000): grants that expire at one instant in the sweep part.
-//! - `CREDITS_BENCH_ONLY` (all): a list with commas of `ceiling`, `per-message`, `credits`, `latency`, `sweep`, and for one
+//! - `CREDITS_BENCH_ONLY` (all): a list with commas of `ceiling`, `per-message`, `credits`, `latency`, `sweep`, `uses`, and for one
 //!   worker's latency alone `latency:per-message` or `latency:credits`.
 
 use std::env;
@@ -23,10 +23,18 @@ pub(crate) enum Part {
     LatencyPerMessage,
     LatencyCredits,
     Sweep,
+    Uses,
 }
 
-const ALL_PARTS: [Part; 6] =
-    [Part::Ceiling, Part::PerMessage, Part::Credits, Part::LatencyPerMessage, Part::LatencyCredits, Part::Sweep];
+const ALL_PARTS: [Part; 7] = [
+    Part::Ceiling,
+    Part::PerMessage,
+    Part::Credits,
+    Part::LatencyPerMessage,
+    Part::LatencyCredits,
+    Part::Sweep,
+    Part::Uses,
+];
 
 /// The settings of one run.
 pub(crate) struct Settings {
@@ -95,6 +103,7 @@ fn parts() -> Result<Vec<Part>> {
             "latency" => parts.extend([Part::LatencyPerMessage, Part::LatencyCredits]),
             "latency:per-message" => parts.push(Part::LatencyPerMessage),
             "sweep" => parts.push(Part::Sweep),
+            "uses" => parts.push(Part::Uses),
             "latency:credits" => parts.push(Part::LatencyCredits),
             _ => bail!("{name}: no part is called `{word}`"),
         }

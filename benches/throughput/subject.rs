@@ -7,6 +7,7 @@ use std::process::Command;
 use std::time::Duration;
 
 use anyhow::{Result, ensure};
+use credits::store::{Database, Options, Session};
 
 use crate::WORKER_ARGUMENT;
 use crate::bench::Bench;
@@ -160,6 +161,23 @@ impl Subject {
         command.args(arguments);
         self.with_urls(bench, &mut command)?;
         Process::start(&arguments.join("-"), command)?.ended(limit).await
+    }
+
+    /// A session of the worker's own role, for what is made before a measurement.
+    ///
+    /// # Errors
+    /// The database is out of reach.
+    pub(crate) async fn session(self, bench: &Bench) -> Result<Session> {
+        let limit = Duration::from_mins(1);
+        let database = Database::new(Options {
+            url: database::url_of(&bench.settings.database_url, &self.names().database)?.into(),
+            role: "credits_worker".into(),
+            statement_timeout: limit,
+            lock_timeout: limit,
+            idle_in_transaction_timeout: limit,
+            connect_timeout: limit,
+        });
+        Ok(database.connect().await?)
     }
 
     /// Starts `credits` once, for it to declare its queues in its own way, so that they can be filled.

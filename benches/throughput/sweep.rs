@@ -10,7 +10,6 @@ use std::time::Duration;
 use anyhow::{Context, Result, ensure};
 use chrono::{DateTime, TimeDelta, Utc};
 use credits::config::RulesFile;
-use credits::store::{Database, Options};
 use sqlx::{Executor, PgConnection};
 use tokio::time::{Instant, sleep};
 
@@ -57,7 +56,7 @@ pub(crate) async fn measure(bench: &Bench, report: &mut Report) -> Result<()> {
     SUBJECT.prepare(bench).await?;
     bench.broker.set_swept_apart(&names, KEPT).await?;
     let mut connection = database::connect(&bench.settings.database_url, Some(&names.database)).await?;
-    make_grants(bench, &names, &mut connection).await?;
+    make_grants(bench, &mut connection).await?;
 
     let run = Run { bench, names: &names, messages };
     let (process, rate) = run.payments(0, &[NO_SWEEPER]).await.context("with nothing due")?;
@@ -84,20 +83,10 @@ pub(crate) async fn measure(bench: &Bench, report: &mut Report) -> Result<()> {
 }
 
 /// Makes the grants, and has their own events count as published.
-async fn make_grants(bench: &Bench, names: &Names, connection: &mut PgConnection) -> Result<()> {
+async fn make_grants(bench: &Bench, connection: &mut PgConnection) -> Result<()> {
     let begun = Instant::now();
     let rules = RulesFile::parse("rules.toml", credits_rules())?.rules;
-    let limit = Duration::from_mins(1);
-    let mut session = Database::new(Options {
-        url: database::url_of(&bench.settings.database_url, &names.database)?.into(),
-        role: "credits_worker".into(),
-        statement_timeout: limit,
-        lock_timeout: limit,
-        idle_in_transaction_timeout: limit,
-        connect_timeout: limit,
-    })
-    .connect()
-    .await?;
+    let mut session = SUBJECT.session(bench).await?;
     let (as_of, end) = (days_ago(7)?, days_ago(1)?);
     let grants = bench.settings.sweep_grants;
     for first in (0..grants).step_by(usize::try_from(MADE_AT_ONCE)?) {
