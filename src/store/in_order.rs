@@ -25,16 +25,26 @@ const AT_FIRST: i64 = 16;
 /// And so many times more each time that they do not suffice.
 const TIMES: i64 = 16;
 
+/// A pool, and how much all uses ask of it.
+#[derive(Clone, Copy)]
+struct Pool<'p> {
+    customer: &'p CustomerId,
+    kind: &'p CreditType,
+    used: Decimal,
+    /// How much the loaded grants have to hold: the same, and what of them others may take first.
+    held: Decimal,
+}
+
 /// The amounts that are still to be found, and how many grants of each pool are read for that.
 pub(super) struct Wanted<'p> {
-    pools: Vec<(&'p CustomerId, &'p CreditType, Decimal)>,
+    pools: Vec<Pool<'p>>,
     limit: i64,
 }
 
 impl<'p> Wanted<'p> {
     pub(super) fn of(pools: &'p Pools) -> Self {
         let amounts = pools.iter().filter_map(|((customer, kind), draw)| match draw {
-            Draw::Amount(amount) => Some((customer, kind, amount.value())),
+            Draw::Amount(amount) => Some(Pool { customer, kind, used: amount.value(), held: amount.value() }),
             Draw::All => None,
         });
         Self { pools: amounts.collect(), limit: AT_FIRST }
@@ -50,9 +60,9 @@ impl<'p> Wanted<'p> {
 
     /// Customers, credit types and amounts.
     pub(super) fn columns(&self) -> (Vec<&'p str>, Vec<&'p str>, Vec<Decimal>) {
-        let owners = self.pools.iter().map(|(customer, ..)| customer.as_str());
-        let kinds = self.pools.iter().map(|(_, kind, _)| kind.as_str());
-        (owners.collect(), kinds.collect(), self.pools.iter().map(|(.., amount)| *amount).collect())
+        let owners = self.pools.iter().map(|pool| pool.customer.as_str());
+        let kinds = self.pools.iter().map(|pool| pool.kind.as_str());
+        (owners.collect(), kinds.collect(), self.pools.iter().map(|pool| pool.held).collect())
     }
 
     /// What is still missing after grants were loaded: nothing of a pool that holds enough, or has no more.
@@ -67,12 +77,12 @@ impl<'p> Wanted<'p> {
         }
         let named: HashSet<Uuid> = named.iter().copied().collect();
         let limit = usize::try_from(self.limit).unwrap_or(usize::MAX);
-        let missing = self.pools.into_iter().filter_map(|(customer, kind, asked)| {
-            let account = accounts.get(customer)?;
+        let missing = self.pools.into_iter().filter_map(|pool| {
+            let account = accounts.get(pool.customer)?;
             let settled_to = account.settled_to?;
             let found = |grant: &&Grant| {
                 let due = grant.terms.expires_at.is_some_and(|end| end <= clock);
-                grant.terms.credit_type == *kind && grant.is_spendable(settled_to) && !due
+                grant.terms.credit_type == *pool.kind && grant.is_spendable(settled_to) && !due
             };
             let (mut count, mut all, mut sure) = (0, Decimal::ZERO, Decimal::ZERO);
             for grant in account.grants.values().filter(found) {
@@ -83,9 +93,9 @@ impl<'p> Wanted<'p> {
                     sure += remaining;
                 }
             }
-            let has_more = count >= limit || all >= asked;
+            let has_more = count >= limit || all >= pool.held;
             // Twice what others may take first: a few rounds, whatever they named.
-            (sure < asked && has_more).then(|| (customer, kind, asked + (asked - sure) * Decimal::TWO))
+            (sure < pool.used && has_more).then(|| Pool { held: pool.used + (all - sure) * Decimal::TWO, ..pool })
         });
         Self { pools: missing.collect(), limit: self.limit.saturating_mul(TIMES) }
     }

@@ -6,7 +6,12 @@ select grant_id, customer_id, credit_type, scale, amount, remaining, asked, take
        cause_source, cause_id, cause_type, fact_kind, fact_id, on_invoice, in_full, surplus, first_counts_at, replaced_by
 from grants
 where grant_id in (
-    select grant_id from grants where customer_id = any($1::text[]) and due_at <= $2
+    -- One customer at a time: the index of all that is due anywhere is never an answer.
+    select due.grant_id
+    from unnest($1::text[]) as owner (customer_id)
+    cross join lateral (
+        select grant_id from grants where customer_id = owner.customer_id and due_at <= $2
+    ) as due
     union
     select unnest($3::uuid[])
     union
