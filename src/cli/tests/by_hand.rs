@@ -17,6 +17,12 @@ async fn first_grant(db: &TestDatabase) -> String {
     json(db, "grants ada").await[0]["grant_id"].as_str().unwrap().to_owned()
 }
 
+async fn balances(db: &TestDatabase) -> Vec<String> {
+    let balance = json(db, "balance ada").await;
+    let shown = |pool: &Value| ["credit_type", "balance"].map(|key| pool[key].as_str().unwrap()).join(" ");
+    balance.as_array().unwrap().iter().map(shown).collect()
+}
+
 #[tokio::test]
 async fn a_grant_shows_its_cost_its_dates_and_both_balances() {
     let db = TestDatabase::new().await;
@@ -29,7 +35,7 @@ async fn a_grant_shows_its_cost_its_dates_and_both_balances() {
          position type grant id delta remaining requested shortfall end balance\n1 grant <id> 1000 1000 1000\n",
     )
     .await;
-    check(&db, "balance ada", "credit type balance as of\ncredits 1000 <time>\n").await;
+    assert_eq!(balances(&db).await, ["credits 1000"]);
     db.drop().await;
 }
 
@@ -57,7 +63,7 @@ async fn a_revoke_of_all_takes_every_open_grant_of_the_type_scheduled_ones_too()
     shown(&db, "grant ada 7.25 --type minutes --category promotional --actor ann --yes").await.unwrap();
     let all = json(&db, "revoke --customer ada --type credits --all --reason gone --actor ann --yes").await;
     assert_eq!((&all["credits"], all["entries"].as_array().unwrap().len()), (&json!("1005"), 2), "{all}");
-    check(&db, "balance ada", "credit type balance as of\ncredits 0 <time>\nminutes 7.25 <time>\n").await;
+    assert_eq!(balances(&db).await, ["credits 0", "minutes 7.25"]);
     db.drop().await;
 }
 
@@ -74,7 +80,10 @@ async fn a_regrant_closes_one_grant_and_makes_another_of_what_remained() {
     assert_eq!((&made["balance_before"], &made["balance_after"]), (&json!("750"), &json!("750")));
     let again = shown(&db, &format!("regrant {grant} --priority 8 --actor ann --yes")).await.unwrap_err();
     let id = new["grant_id"].as_str().unwrap();
-    assert!(again.contains("nothing remains") && again.contains(id) && again.contains("(1)"), "{again}");
+    assert!(
+        again.contains("nothing remains") && again.contains(id) && again.contains("unix_exit_status(1)"),
+        "{again}"
+    );
     db.drop().await;
 }
 
@@ -87,7 +96,9 @@ async fn a_key_that_was_used_prints_its_first_result_and_refuses_another_content
     assert_eq!(shown(&db, &keyed).await.unwrap(), first, "with --yes");
     assert_eq!(shown(&db, &keyed.replace(" --yes", "")).await.unwrap(), first, "and nobody is asked");
     let other = shown(&db, &keyed.replace("1000", "1001")).await.unwrap_err();
-    for part in ["k1", "amount: kept 1000, now 1001", "cost_basis: kept 49.90 USD, now 49.94 USD", "(1)"] {
+    for part in
+        ["k1", "amount: kept 1000, now 1001", "cost_basis: kept 49.90 USD, now 49.94 USD", "unix_exit_status(1)"]
+    {
         assert!(other.contains(part), "{part} is missing in {other}");
     }
     assert_eq!(rows(&db).await, before, "nothing is written, no dead letter either");
