@@ -4,21 +4,28 @@
 //! nothing itself. How it ended is the exit code, which scripts and supervisors rely on: see [`ExitError`]. Called by
 //! `main` alone.
 
+pub mod adjust;
 mod ask;
 pub mod balance;
 mod case;
 pub mod check;
+mod confirm;
 mod conflict;
 pub mod dead_letters;
 pub mod demo;
 mod exit;
 pub mod explain;
+pub mod grant;
 pub mod grants;
+pub mod import;
 pub mod ledger;
 pub mod migrate;
 pub mod output;
+mod progress;
 pub mod publish;
+pub mod regrant;
 pub mod report;
+pub mod revoke;
 pub mod rules;
 pub mod run;
 mod show;
@@ -92,6 +99,10 @@ enum Verb {
     Publish(publish::Args),
     Balance(balance::Args),
     Grants(grants::Args),
+    Grant(grant::Args),
+    Revoke(revoke::Args),
+    Regrant(regrant::Args),
+    Import(import::Args),
     Ledger(ledger::Args),
     Report(report::Args),
     DeadLetters(dead_letters::Args),
@@ -112,6 +123,10 @@ pub fn main() -> ExitCode {
         Verb::Publish(args) => publish::run(&global, &args),
         Verb::Balance(args) => balance::run(&global, &args),
         Verb::Grants(args) => grants::run(&global, &args),
+        Verb::Grant(args) => grant::run(&global, &args),
+        Verb::Revoke(args) => revoke::run(&global, &args),
+        Verb::Regrant(args) => regrant::run(&global, &args),
+        Verb::Import(args) => import::run(&global, &args),
         Verb::Ledger(args) => ledger::run(&global, &args),
         Verb::Report(args) => report::run(&global, &args),
         Verb::DeadLetters(args) => dead_letters::run(&global, &args),

@@ -1,5 +1,6 @@
 //! What the verbs that ask show, from arguments to text, on a database of their own; and files to be published.
 
+mod by_hand;
 mod dead_letters_again;
 mod monthly_report;
 mod reading;
@@ -9,6 +10,7 @@ use serde_json::Value;
 
 use super::*;
 use crate::handler::replay::Replays;
+use crate::store::Session;
 use crate::store::tests::{RULES, TestDatabase, payment, refund, signup};
 
 /// What a verb shows, or its error's text with the exit code.
@@ -21,6 +23,18 @@ async fn shown(db: &TestDatabase, line: &str) -> Result<String, String> {
         Verb::Balance(args) => balance::answer(session, args).await,
         Verb::Grants(args) => grants::answer(session, args).await,
         Verb::Explain(args) => explain::answer(session, args).await,
+        Verb::Grant(args) => match grant::wanted(args) {
+            Ok(wanted) => adjusted(db, session, &args.common, wanted).await,
+            Err(error) => Err(error),
+        },
+        Verb::Revoke(args) => match revoke::wanted(session, args).await {
+            Ok(wanted) => adjusted(db, session, &args.common, wanted).await,
+            Err(error) => Err(error),
+        },
+        Verb::Regrant(args) => match regrant::wanted(session, args).await {
+            Ok(wanted) => adjusted(db, session, &args.common, wanted).await,
+            Err(error) => Err(error),
+        },
         Verb::Waiting(args) => {
             let waiting::Verb::List(args) = &args.verb;
             waiting::list(session, args).await
@@ -55,11 +69,21 @@ async fn shown(db: &TestDatabase, line: &str) -> Result<String, String> {
             rules::Verb::Show(args) => rules::show::answer(session, args).await,
             rules::Verb::Test(_) => panic!("{line} asks nothing"),
         },
-        Verb::Run(_) | Verb::Migrate(_) | Verb::Check(_) | Verb::Demo(_) | Verb::Publish(_) => {
+        Verb::Run(_) | Verb::Migrate(_) | Verb::Check(_) | Verb::Demo(_) | Verb::Publish(_) | Verb::Import(_) => {
             panic!("{line} asks nothing")
         }
     }
     .map_err(|error| told(&error))
+}
+
+async fn adjusted(
+    db: &TestDatabase,
+    session: &mut Session,
+    common: &adjust::Common,
+    wanted: adjust::Wanted,
+) -> Result<String, ExitError> {
+    let rules = RulesFile::parse("rules.toml", RULES.to_owned()).unwrap();
+    adjust::answer(&db.database(), session, &rules, common, wanted).await
 }
 
 fn told(error: &ExitError) -> String {
@@ -332,12 +356,16 @@ fn the_arguments_of_every_verb_make_sense_to_clap() {
         dead_letters::Args::augment_args(verb("dead-letters")),
         demo::Args::augment_args(verb("demo")),
         explain::Args::augment_args(verb("explain")),
+        grant::Args::augment_args(verb("grant")),
         grants::Args::augment_args(verb("grants")),
+        import::Args::augment_args(verb("import")),
         ledger::Args::augment_args(verb("ledger")),
         migrate::Args::augment_args(verb("migrate")),
         publish::Args::augment_args(verb("publish")),
         report::Args::augment_args(verb("report")),
         rules::Args::augment_args(verb("rules")),
+        regrant::Args::augment_args(verb("regrant")),
+        revoke::Args::augment_args(verb("revoke")),
         run::Args::augment_args(verb("run")),
     ] {
         assert!(command.get_about().is_some(), "{} says what it does", command.get_name());

@@ -14,6 +14,6 @@ pub mod rules_file;
 pub mod settings;
 
 pub use cases_file::{Case, CaseMessage, CasesFile, ExpectedGrant};
-pub use problem::{ConfigError, Problem};
+pub use problem::{ConfigError, Problem, nearest};
 pub use rules_file::RulesFile;
 pub use settings::Settings;

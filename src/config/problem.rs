@@ -60,7 +60,8 @@ impl fmt::Display for Problem {
 }
 
 /// The word of `valid` that is most like `word`, if any is like it at all: at most half of its letters differ.
-pub(super) fn nearest<'a>(word: &str, valid: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
+#[must_use]
+pub fn nearest<'a>(word: &str, valid: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
     let lower = word.to_lowercase();
     valid
         .into_iter()

@@ -269,6 +269,16 @@ impl Money {
 }
 
 impl Money {
+    /// What `credits` cost at `unit` for each, toward zero to the currency's places; `None` from 1e15 on or below zero.
+    #[must_use]
+    pub fn priced(unit: Decimal, credits: Credits, currency: Currency) -> Option<Self> {
+        let (unit_places, credit_places) = (unit.scale(), credits.value().scale());
+        let exact = to_units(unit, unit_places) * to_units(credits.value(), credit_places);
+        let dropped = unit_places.saturating_add(credit_places);
+        let units = exact * power_of_ten(currency.places()) / power_of_ten(dropped);
+        from_units(&units, currency.places()).map(|amount| Self { amount, currency })
+    }
+
     /// The share that `part` of `whole` credits has in it, toward zero to the currency's places; nothing of nothing.
     ///
     /// What remains of a grant is worth this share of its cost, and an entry moves the difference of two such shares: so

@@ -8,6 +8,7 @@
 
 pub mod batch;
 pub mod crash;
+pub mod direct;
 pub mod handover;
 pub mod intake;
 mod lane;

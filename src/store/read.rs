@@ -8,6 +8,7 @@ mod account;
 mod explain;
 mod history;
 mod holdings;
+mod keys;
 mod purchase;
 mod refused;
 mod report;

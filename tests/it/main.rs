@@ -16,6 +16,7 @@ mod harness;
 
 mod any_order;
 mod broker_trouble;
+mod by_hand;
 mod check_verb;
 mod conflicts;
 mod crashes;
@@ -28,6 +29,7 @@ mod fences;
 mod histories;
 mod hostile_bodies;
 mod idempotency;
+mod import;
 mod kills;
 mod lifecycle;
 mod nacks;

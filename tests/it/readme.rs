@@ -20,8 +20,10 @@ async fn the_commands_of_the_readme_do_what_it_says() {
     let rules = folder.path().join("rules.toml");
     let own_rule = fenced(&readme, "toml").into_iter().find(|block| block.contains("[[rules]]")).unwrap();
     std::fs::write(&rules, format!("{}\n{own_rule}", read("config/rules.toml"))).unwrap();
-    let starter = folder.path().join("starter.json");
-    std::fs::write(&starter, heredoc(&readme)).unwrap();
+    let files = ["starter.json", "grants.ndjson"].map(|name| (format!("/tmp/{name}"), folder.path().join(name)));
+    for (said, file) in &files {
+        std::fs::write(file, heredoc(&readme, said)).unwrap();
+    }
 
     let worker = Setup::default().with_rules(rules.to_str().unwrap()).start().await;
     let mut verbs = BTreeSet::new();
@@ -30,8 +32,10 @@ async fn the_commands_of_the_readme_do_what_it_says() {
         if NOT_RUN_HERE.contains(&words[0].as_str()) {
             continue;
         }
-        for word in words.iter_mut().filter(|word| *word == "/tmp/starter.json") {
-            starter.to_str().unwrap().clone_into(word);
+        for word in &mut words {
+            if let Some((_, file)) = files.iter().find(|(said, _)| said == word) {
+                file.to_str().unwrap().clone_into(word);
+            }
         }
         let words: Vec<&str> = words.iter().map(String::as_str).collect();
         let ended = worker.place.credits(&words).await;
@@ -43,12 +47,16 @@ async fn the_commands_of_the_readme_do_what_it_says() {
             worker.wait_until_settled().await;
         }
     }
-    for verb in ["check", "migrate", "publish", "balance", "grants", "ledger", "explain"] {
+    let shown = ["check", "migrate", "publish", "balance", "grants", "ledger", "explain"];
+    for verb in shown.into_iter().chain(["grant", "regrant", "revoke", "import"]) {
         assert!(verbs.contains(verb), "the README shows no `credits {verb}`: {verbs:?}");
     }
     worker.assert_grants("cus_ada", &[("1000", "1000")]).await;
     // 500 credits for 12.00 EUR, says the README.
     worker.assert_grants("cus_fay", &[("500", "500")]).await;
+    // Regranted and then taken back; imported with what was used.
+    worker.assert_grants("cus_gil", &[("1000", "0"), ("1000", "0")]).await;
+    worker.assert_balance("cus_hal", "credits", "650").await;
 }
 
 #[tokio::test]
@@ -192,8 +200,9 @@ fn commands(readme: &str) -> Vec<String> {
     calls.map(|line| line.split('#').next().unwrap().trim().to_owned()).collect()
 }
 
-/// The file that the README has people write.
-fn heredoc(readme: &str) -> String {
-    let block = fenced(readme, "sh").into_iter().find(|block| block.starts_with("cat > /tmp/starter.json")).unwrap();
+/// A file that the README has people write.
+fn heredoc(readme: &str, file: &str) -> String {
+    let head = format!("cat > {file}");
+    let block = fenced(readme, "sh").into_iter().find(|block| block.starts_with(&head)).unwrap();
     block.split_once("<<'EOF'\n").unwrap().1.split("\nEOF\n").next().unwrap().to_owned()
 }

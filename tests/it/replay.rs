@@ -160,7 +160,7 @@ impl TestWorker {
     }
 
     /// Waits until so many sessions of this database wait for a lock.
-    async fn wait_for_waiting(&self, count: i64) {
+    pub(crate) async fn wait_for_waiting(&self, count: i64) {
         let waiting = "select count(*) from pg_stat_activity
                        where datname = current_database() and wait_event_type = 'Lock'";
         until("the consoles wait for a lock", LIMIT, async || match self.number(waiting).await? {

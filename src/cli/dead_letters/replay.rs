@@ -4,12 +4,12 @@ use std::collections::BTreeMap;
 use std::io::{IsTerminal, stdin};
 use std::path::PathBuf;
 
-use anyhow::Context;
 use serde_json::{Value, json};
 
 use super::codes;
 use crate::app;
 use crate::cli::ask::open;
+use crate::cli::confirm::confirm;
 use crate::cli::output::{self, Format, Listing};
 use crate::cli::{ExitError, Global, block_on, read_rules, show};
 use crate::domain::ids::Actor;
@@ -90,9 +90,7 @@ pub fn run(global: &Global, args: &Args) -> Result<(), ExitError> {
             if args.dry_run || numbers.is_empty() {
                 return Ok(());
             }
-            if !confirmed(numbers.len())? {
-                return failed("nothing is done");
-            }
+            confirm(&format!("take {} dead letters again, as shown?", numbers.len()))?;
         }
         session.keep_rules(&rules.rules.hash.0, &rules.text).await?;
         let done = answer(&mut replays, &numbers, args, false).await?;
@@ -104,13 +102,6 @@ pub fn run(global: &Global, args: &Args) -> Result<(), ExitError> {
 
 fn failed(what: &str) -> Result<(), ExitError> {
     Err(ExitError::Failed(anyhow::anyhow!(what.to_owned())))
-}
-
-fn confirmed(count: usize) -> Result<bool, ExitError> {
-    output::complain(&format!("take {count} dead letters again, as shown? [y/N]"));
-    let mut line = String::new();
-    stdin().read_line(&mut line).context("stdin cannot be read").map_err(ExitError::Failed)?;
-    Ok(matches!(line.trim(), "y" | "Y" | "yes"))
 }
 
 /// Takes each of `numbers` again, or only finds out what would come of it, and says what did.

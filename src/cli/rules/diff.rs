@@ -3,15 +3,15 @@
 mod shown;
 
 use std::collections::{BTreeSet, HashMap};
-use std::io::{IsTerminal, Write, stderr};
 use std::path::PathBuf;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use chrono::DateTime;
 use uuid::Uuid;
 
 use crate::cli::ask::ask;
 use crate::cli::output::{self, Format};
+use crate::cli::progress::Progress;
 use crate::cli::show::time;
 use crate::cli::when::instant;
 use crate::cli::{ExitError, Global};
@@ -89,25 +89,25 @@ async fn compare(
     limit: usize,
 ) -> Result<Compared, ExitError> {
     let mut diff = Diff::new(rules, snapshot.clock().await?, limit);
-    let mut progress = Progress::new(snapshot.span(range).await?);
+    let mut watch = Watch::new(snapshot.span(range).await?);
     let mut after = InboxId(Uuid::nil());
     while !rules.signup.is_empty()
         && let Some((last, signups)) = snapshot.signups_before(range, after, WINDOW).await?
     {
         after = last;
         take(snapshot, &mut diff, rules, range, signups).await?;
-        progress.tell(after);
+        watch.tell(after);
     }
     loop {
         let page = snapshot.page(range, after, PAGE).await?;
         let Some(last) = page.last() else { break };
         after = last.message.inbox_id;
-        progress.told = progress.told.saturating_add(page.len());
+        watch.told = watch.told.saturating_add(page.len());
         take(snapshot, &mut diff, rules, range, page).await?;
-        progress.tell(after);
+        watch.tell(after);
     }
     let compared = diff.finish();
-    progress.end(&compared);
+    watch.end(&compared);
     Ok(compared)
 }
 
@@ -206,37 +206,28 @@ fn decoded(arrived: &Arrived) -> Result<Message, ExitError> {
     .map_err(|error| ExitError::Failed(anyhow::anyhow!("kept message {} cannot be read: {error}", message.key.id)))
 }
 
-/// How far it is, on stderr: one line that moves on a terminal, a line a second elsewhere.
-struct Progress {
-    begun: Instant,
-    last_told: Instant,
+/// How far it is, on stderr.
+struct Watch {
+    progress: Progress,
     span: Option<(InboxId, InboxId)>,
     told: usize,
 }
 
-impl Progress {
+impl Watch {
     fn new(span: Option<(InboxId, InboxId)>) -> Self {
-        let now = Instant::now();
-        Self { begun: now, last_told: now, span, told: 0 }
+        Self { progress: Progress::patient(TELL, TELL), span, told: 0 }
     }
 
     fn tell(&mut self, at: InboxId) {
-        if self.last_told.elapsed() < TELL {
-            return;
-        }
-        self.last_told = Instant::now();
-        let arrived = arrival(at).map(time).unwrap_or_default();
-        let last = self.span.and_then(|(_, last)| arrival(last)).map(time).unwrap_or_default();
-        let line = format!("{} messages, arrived up to {arrived} of {last}", self.told);
-        // Nobody can be told if this fails.
-        let _ = if stderr().is_terminal() { write!(stderr(), "\r\x1b[K{line}") } else { writeln!(stderr(), "{line}") };
+        let last = self.span.map(|(_, last)| last);
+        let (arrived, last) = (arrival(at), last.and_then(arrival));
+        let shown = |instant: Option<Timestamp>| instant.map(time).unwrap_or_default();
+        let told = self.told;
+        self.progress.tell(|| format!("{told} messages, arrived up to {} of {}", shown(arrived), shown(last)));
     }
 
     fn end(&self, compared: &Compared) {
-        if stderr().is_terminal() {
-            let _ = write!(stderr(), "\r\x1b[K");
-        }
-        let seconds = self.begun.elapsed().as_secs_f64();
+        let seconds = self.progress.end().as_secs_f64();
         output::complain(&format!(
             "{} messages: {} purchases and {} signups compared in {seconds:.1} s",
             self.told, compared.purchases, compared.signups

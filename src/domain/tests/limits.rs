@@ -54,6 +54,24 @@ fn only_plain_decimals_below_1e15_are_amounts() {
 }
 
 #[test]
+fn a_price_times_credits_is_exact_and_rounded_once_toward_zero() {
+    use crate::domain::amounts::{Credits, Currency, Money};
+    for (unit, credits, currency, expected) in [
+        ("0.049", "1000", "USD", Some("49.00")),
+        ("0.0499", "3", "USD", Some("0.14")),
+        ("0.333333333", "3", "JPY", Some("0")),
+        ("0.333333334", "3", "JPY", Some("1")),
+        ("0.333333333", "999999.999999999", "KWD", Some("333333.332")),
+        ("999999999.9999999", "1000000", "USD", Some("999999999999999.90")),
+        ("999999999999.999", "999999999999999", "USD", None),
+    ] {
+        let currency = Currency::parse(currency).unwrap();
+        let total = Money::priced(number(unit), Credits::stored(number(credits)).unwrap(), currency);
+        assert_eq!(total.map(|total| total.to_string()).as_deref(), expected, "{unit} × {credits} {currency}");
+    }
+}
+
+#[test]
 fn a_share_of_money_is_exact_and_rounded_once_toward_zero() {
     use crate::domain::amounts::{Credits, Currency, Money};
     let of = |total: &str, part: &str, whole: &str| {
