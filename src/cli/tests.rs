@@ -9,9 +9,10 @@ use clap::{Args, Command, CommandFactory, Parser};
 use serde_json::Value;
 
 use super::*;
+use crate::domain::outcome::Outcome;
 use crate::handler::replay::Replays;
 use crate::store::Session;
-use crate::store::tests::{RULES, TestDatabase, payment, refund, signup};
+use crate::store::tests::{RULES, TestDatabase, adjustment, payment, refund, signup};
 
 /// What a verb shows, or its error's text with the exit code.
 async fn shown(db: &TestDatabase, line: &str) -> Result<String, String> {
@@ -287,6 +288,30 @@ async fn rules_diff_shows_totals_rules_customers_and_grants() {
     assert_eq!((&before["purchases"], &before["differing"]), (&"0".into(), &"0".into()));
     assert!(shown(&db, &format!("{diff} --from yesterday")).await.unwrap_err().contains("RFC 3339"));
     db.drop().await;
+}
+
+#[tokio::test]
+async fn rules_diff_compares_with_what_rules_gave_and_not_with_what_people_made_of_it() {
+    let db = filled().await;
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("rules.toml");
+    std::fs::write(&file, RULES).unwrap();
+    let grants = json(&db, "grants ada").await;
+    let is_pack = |grant: &&Value| grant["category"] == "paid";
+    let id = grants.as_array().unwrap().iter().find(is_pack).unwrap()["grant_id"].as_str().unwrap().to_owned();
+    for (number, (id, more)) in [(id, ""), (made("a0"), r#","priority":7"#)].into_iter().enumerate() {
+        let fields = format!(r#""action":"regrant","grant_id":"{id}","expires_after":"never"{more}"#);
+        let outcomes = db.take(&[adjustment(&format!("a{number}"), "ada", &fields)]).await;
+        assert_eq!(outcomes[0].0, Outcome::Applied);
+    }
+    let shown = shown(&db, &format!("rules diff --rules {}", file.display())).await.unwrap();
+    assert!(shown.ends_with("no grant would be another one\n"), "{shown}");
+    db.drop().await;
+}
+
+/// The grant of an adjustment.
+fn made(adjustment: &str) -> String {
+    crate::domain::ids::GrantId::derive(&["adjustment", adjustment]).to_string()
 }
 
 #[tokio::test]

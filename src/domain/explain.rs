@@ -174,7 +174,7 @@ fn target_told(facts: &Facts, want: &Wanted<'_>, grant: Option<&Grant>) -> Targe
             format!("{}: nothing is granted", want.words)
         }
         (Standing::Surplus(_) | Standing::NotPaid | Standing::NotSold, Some(_)) => {
-            format!("{}: all {} are asked back", want.words, terms.amount)
+            format!("{}: all {} are asked back", want.words, terms.basis)
         }
     };
     TargetTold {

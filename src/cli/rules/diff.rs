@@ -151,6 +151,7 @@ async fn take_purchases(
     }
     let ids: Vec<Uuid> = purchases.iter().flat_map(|purchase| purchase.grants.iter().copied()).collect();
     let mut grants = by_id(snapshot, &ids).await?;
+    as_rules_made_them(snapshot, &mut grants).await?;
     for purchase in purchases {
         let mut messages: Vec<(i64, InboxId, Message)> = Vec::new();
         for id in &purchase.messages {
@@ -187,6 +188,29 @@ async fn take_signups(
         }
     }
     Ok(())
+}
+
+/// Puts the first of a chain of regrants in the place of the last, with what refunds have asked back by now: what people
+/// made of it by hand is no rule's.
+async fn as_rules_made_them(
+    snapshot: &mut Snapshot<'_>,
+    grants: &mut HashMap<GrantId, Grant>,
+) -> Result<(), ExitError> {
+    loop {
+        let replaced: Vec<(GrantId, Uuid)> =
+            grants.iter().filter_map(|(id, grant)| Some((*id, grant.terms.replaces?.0))).collect();
+        if replaced.is_empty() {
+            return Ok(());
+        }
+        let before = by_id(snapshot, &replaced.iter().map(|(_, old)| *old).collect::<Vec<_>>()).await?;
+        for (id, old) in replaced {
+            let Some(last) = grants.get_mut(&id) else { continue };
+            match before.get(&GrantId(old)) {
+                Some(first) => *last = Grant { asked: last.asked, ..first.clone() },
+                None => last.terms.replaces = None,
+            }
+        }
+    }
 }
 
 async fn by_id(snapshot: &mut Snapshot<'_>, ids: &[Uuid]) -> Result<HashMap<GrantId, Grant>, ExitError> {
