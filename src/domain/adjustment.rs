@@ -55,7 +55,7 @@ pub enum Action {
         grant_id: GrantId,
         /// The new priority; absent: as it was.
         priority: Option<Priority>,
-        /// The new start; absent: now, or as it was if that is still to come.
+        /// The new start; absent: the message's time, or as it was if that is still to come.
         effective_at: Option<Timestamp>,
         /// The new end; absent: as it was.
         expiry: Option<Expiry>,

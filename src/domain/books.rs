@@ -205,11 +205,16 @@ impl<'r> Books<'r> {
     /// A refused message leaves no trace here. Of a repeated one the record names the first.
     pub fn take(&mut self, inbox_id: InboxId, message: Message) -> Record {
         let key = message.key.clone();
+        let taken = self.keys.get(&key).copied();
+        // What was taken stays so, also under rules that would no longer take it.
+        if let Some(taken) = taken.filter(|taken| taken.fingerprint == message.fingerprint) {
+            return repeated(taken, inbox_id, message.fingerprint);
+        }
         if let Some((code, words)) = unfit(&message, self.rules) {
             return refused(inbox_id, code, words);
         }
-        if let Some(taken) = self.keys.get(&key) {
-            return repeated(*taken, inbox_id, message.fingerprint);
+        if let Some(taken) = taken {
+            return repeated(taken, inbox_id, message.fingerprint);
         }
         let fingerprint = message.fingerprint;
         let record = match message.content {

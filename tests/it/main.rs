@@ -42,5 +42,6 @@ mod rules_test;
 mod samples;
 mod side_by_side;
 mod tampering;
+mod uses;
 mod verbs;
 mod worlds;

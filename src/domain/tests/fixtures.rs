@@ -45,7 +45,7 @@ pub(super) struct Fixture<T> {
 }
 
 impl<T> Fixture<T> {
-    fn saying(says: T) -> Self {
+    pub(super) fn saying(says: T) -> Self {
         Self { says, time: start(), id: None }
     }
 
@@ -59,7 +59,7 @@ impl<T> Fixture<T> {
         self
     }
 
-    fn with(mut self, change: impl FnOnce(&mut T)) -> Self {
+    pub(super) fn with(mut self, change: impl FnOnce(&mut T)) -> Self {
         change(&mut self.says);
         self
     }

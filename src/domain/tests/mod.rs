@@ -18,6 +18,7 @@ mod due;
 mod explained;
 mod histories;
 mod limits;
+mod lives;
 mod orders;
 mod parts;
 mod past;

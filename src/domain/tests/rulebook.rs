@@ -14,7 +14,9 @@ use crate::domain::rules::{
 
 /// Purchase and signup rules of one file. It lives as long as the test process: books borrow it.
 pub(super) fn rules(purchase: Vec<PurchaseRule>, signup: Vec<SignupRule>) -> &'static Rules {
-    Box::leak(Box::new(Rules { hash: RulesHash([7; 32]), credit_types: BTreeMap::new(), purchase, signup }))
+    let templates = purchase.iter().map(|rule| &rule.grant).chain(signup.iter().map(|rule| &rule.grant));
+    let credit_types: BTreeMap<_, _> = templates.map(|grant| (grant.credit_type.clone(), grant.scale)).collect();
+    Box::leak(Box::new(Rules { hash: RulesHash([7; 32]), credit_types, purchase, signup }))
 }
 
 /// One rule on payments: 1000 paid credits for each `pack`.

@@ -5,14 +5,17 @@
 
 use std::collections::HashMap;
 
+use chrono::TimeDelta;
 use uuid::Uuid;
 
+use super::lives::life::life;
 use super::random::{Random, on_every_core};
 use super::sets::set;
 use super::shop::{history, rules_of_every_form};
 use super::world::World;
 use crate::domain::account::{Account, Grant};
-use crate::domain::books::{Books, Needs, Purchase, Record, TakenKey, needs};
+use crate::domain::amounts::Credits;
+use crate::domain::books::{Books, Draw, Needs, Purchase, Record, TakenKey, needs};
 use crate::domain::ids::{CustomerId, GrantId, Identity, InboxId, PurchaseId, RuleName};
 use crate::domain::ledger::Entry;
 use crate::domain::message::{Message, MessageKey, Name, Timestamp};
@@ -23,6 +26,8 @@ use crate::domain::rules::Rules;
 struct Shelf {
     keys: HashMap<MessageKey, TakenKey>,
     names: HashMap<Name, PurchaseId>,
+    /// The messages that stated uses and adjustments.
+    stated: HashMap<Name, Message>,
     purchases: HashMap<PurchaseId, Purchase>,
     /// Without their grants.
     accounts: HashMap<CustomerId, Account>,
@@ -43,11 +48,23 @@ impl Shelf {
             all.customers.extend(needs.customers);
             all.grants.extend(needs.grants);
             all.identities.extend(needs.identities);
+            for (pool, draw) in needs.pools {
+                all.pools.entry(pool).and_modify(|before| *before = before.and(draw)).or_insert(draw);
+            }
+            all.regranted.extend(needs.regranted);
             books.keys.extend(self.keys.get_key_value(&message.key).map(|(key, taken)| (key.clone(), *taken)));
         }
         for name in &all.names {
             let Some(id) = self.names.get(name) else { continue };
             books.names.insert(name.clone(), *id);
+            if name.stands_alone() {
+                books.stated.extend(self.stated.get_key_value(name).map(|(name, said)| (name.clone(), said.clone())));
+            } else {
+                books.purchases.insert(*id, self.purchases[id].clone());
+            }
+        }
+        for id in all.regranted.iter().filter_map(|grant| self.places.get(grant)) {
+            // Its names stay on the shelf: none of them can change.
             books.purchases.insert(*id, self.purchases[id].clone());
         }
         for purchase in books.purchases.values() {
@@ -56,12 +73,25 @@ impl Shelf {
             all.customers.extend(purchase.kept.iter().filter_map(|kept| kept.statement.customer().cloned()));
         }
         for customer in all.customers {
-            let Some(account) = self.accounts.get(&customer) else { continue };
-            let mut account = account.clone();
+            let Some(kept) = self.accounts.get(&customer) else { continue };
+            let (settled_to, pools) = (kept.settled_to, kept.pools.clone());
+            let mut account = Account { settled_to, pools, ..Account::new(customer.clone()) };
             let is_due = |grant: &Grant| grant.due_at(account.settled_to.unwrap()).is_some_and(|due| due <= clock);
-            let mine = self.grants.values().filter(|grant| grant.terms.customer_id == customer);
-            let needed = mine.filter(|grant| all.grants.contains(&grant.terms.grant_id) || is_due(grant));
-            account.grants = needed.map(|grant| (grant.terms.grant_id, grant.clone())).collect();
+            let mine = || self.grants.values().filter(|grant| grant.terms.customer_id == customer);
+            let named = |grant: &Grant| all.grants.contains(&grant.terms.grant_id);
+            let mut needed: Vec<&Grant> = mine().filter(|grant| named(grant) || is_due(grant)).collect();
+            for ((_, credit_type), draw) in all.pools.iter().filter(|((owner, _), _)| *owner == customer) {
+                let of_pool = mine().filter(|grant| grant.terms.credit_type == *credit_type);
+                match draw {
+                    Draw::All => needed.extend(of_pool.filter(|grant| !grant.remaining.is_zero())),
+                    Draw::Amount(amount) => {
+                        let settled_to = account.settled_to.unwrap();
+                        let sure = of_pool.filter(|grant| grant.is_spendable(settled_to) && !grant.has_expired(clock));
+                        needed.extend(first_that_hold(*amount, sure.filter(|grant| !named(grant)).collect()));
+                    }
+                }
+            }
+            account.grants = needed.into_iter().map(|grant| (grant.terms.grant_id, grant.clone())).collect();
             books.accounts.insert(customer, account);
         }
         let claims = all.identities.into_iter().filter_map(|claim| self.claims.get_key_value(&claim));
@@ -76,6 +106,7 @@ impl Shelf {
         }
         for name in &changes.names {
             put(&mut self.names, name, books.names.get(name));
+            put(&mut self.stated, name, books.stated.get(name));
         }
         for id in &changes.purchases {
             put(&mut self.purchases, id, books.purchases.get(id));
@@ -100,6 +131,7 @@ impl Shelf {
         let books = &world.books;
         assert_eq!(self.keys, books.keys, "{context}");
         assert_eq!(self.names, books.names, "{context}");
+        assert_eq!(self.stated, books.stated, "{context}");
         assert_eq!(self.purchases, books.purchases, "{context}");
         assert_eq!(self.claims, books.claims, "{context}");
         let grants: HashMap<GrantId, Grant> =
@@ -107,13 +139,27 @@ impl Shelf {
         assert_eq!(self.grants, grants, "{context}");
         let mut places = places(&books.purchases);
         places.retain(|id, _| grants.contains_key(id));
-        assert_eq!(self.places, places, "{context}");
+        let mut kept = self.places.clone();
+        kept.retain(|id, _| grants[id].replaced_by.is_none());
+        assert_eq!(kept, places, "{context}");
         let written = books.accounts.values().filter(|account| account.settled_to.is_some());
         for account in written {
             let bare = Account { grants: HashMap::new(), ..account.clone() };
             assert_eq!(self.accounts.get(&account.customer_id), Some(&bare), "{context}");
         }
     }
+}
+
+/// The first in the order of use that together hold `amount`: no use of that looks behind them.
+fn first_that_hold(amount: Credits, mut grants: Vec<&Grant>) -> Vec<&Grant> {
+    grants.sort_by(|one, other| one.order_of_use(other));
+    let mut held = Credits::ZERO;
+    grants.retain(|grant| {
+        let wanted = held < amount;
+        held = held.plus(grant.remaining);
+        wanted
+    });
+    grants
 }
 
 fn places(purchases: &HashMap<PurchaseId, Purchase>) -> HashMap<GrantId, PurchaseId> {
@@ -143,17 +189,36 @@ fn batches_that_load_what_they_need_and_keep_what_changed_are_as_one_message_at_
         };
         let mut messages = [messages.clone(), messages].concat();
         random.shuffle(&mut messages);
-        batches(rules, &messages, end, &mut random, &format!("seed {seed}"));
+        let clock =
+            |left: usize, random: &mut Random| end - TimeDelta::hours(i64::try_from(random.below(5) + left).unwrap());
+        batches(rules, &messages, clock, &mut random, &format!("seed {seed}"));
     });
 }
 
-fn batches(rules: &'static Rules, messages: &[Message], end: Timestamp, random: &mut Random, context: &str) {
+#[test]
+fn lives_in_batches_that_load_only_what_use_can_reach_are_as_one_message_at_a_time() {
+    on_every_core(3_000, |seed| {
+        let mut random = Random::seeded(seed);
+        let (clocks, messages): (Vec<Timestamp>, Vec<Message>) = life(&mut random).into_iter().unzip();
+        let clock = |left: usize, _: &mut Random| clocks[clocks.len() - 1 - left];
+        batches(rules_of_every_form(), &messages, clock, &mut random, &format!("seed {seed}"));
+    });
+}
+
+/// `clock` says when a batch is taken behind which so many messages are left.
+fn batches(
+    rules: &'static Rules,
+    messages: &[Message],
+    clock: impl Fn(usize, &mut Random) -> Timestamp,
+    random: &mut Random,
+    context: &str,
+) {
     let (mut shelf, mut world) = (Shelf::default(), World::under(rules));
     let (mut left, mut next, mut entries) = (messages, 1, Vec::new());
     while !left.is_empty() {
         let (batch, rest) = left.split_at(random.from(1..=left.len().min(5)));
         left = rest;
-        let clock = end - chrono::TimeDelta::hours(i64::try_from(random.below(5) + rest.len()).unwrap());
+        let clock = clock(rest.len(), random);
         let mut books = shelf.load(rules, clock, batch);
         world.books.clock = clock;
         let mut alone: Vec<Record> = Vec::new();

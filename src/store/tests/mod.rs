@@ -1,6 +1,7 @@
 //! A database of one's own on the real server, filled as the worker fills it; and the tests of this room on it.
 
 mod backlog;
+mod in_order;
 mod past;
 mod read;
 mod sweep;

@@ -1,5 +1,6 @@
 //! The words of this room's tests: valid bodies in which a case changes one thing.
 
+mod adjustment;
 mod amounts;
 mod body;
 mod envelope;
@@ -7,6 +8,7 @@ mod event;
 mod fingerprint;
 mod limits;
 mod samples;
+mod usage;
 
 use serde_json::{Value, json};
 
