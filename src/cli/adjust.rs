@@ -112,13 +112,11 @@ pub async fn answer(
     if !is_new(session, &stated, &taken).await? {
         complain("note: this idempotency key was used before: nothing is written, this is what came of it then");
     }
-    match Effect::written(session, &stated.key).await? {
-        Some(effect) => Ok(effect.render(common.format)),
-        None => {
-            let id = &stated.key.id;
-            failed(&format!("nothing is done: the adjustment {id} is known from another sender, see `credits explain`"))
-        }
+    if let Some(effect) = Effect::written(session, &stated.key).await? {
+        return Ok(effect.render(common.format));
     }
+    let id = &stated.key.id;
+    failed(&format!("nothing is done: the adjustment {id} is known from another sender, see `credits explain`"))
 }
 
 async fn state(session: &mut Session, common: &Common, wanted: Wanted) -> Result<Stated, ExitError> {

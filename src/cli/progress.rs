@@ -39,8 +39,11 @@ impl Progress {
         let _ = if self.on_terminal { write!(stderr(), "\r\x1b[K{line}") } else { writeln!(stderr(), "{line}") };
     }
 
-    /// So many of all, with a bar on a terminal.
+    /// So many of all, with a bar on a terminal. The last time is always told.
     pub(super) fn tell_bar(&mut self, done: u64, all: u64, what: &str) {
+        if done >= all {
+            self.told = None;
+        }
         let drawn = if self.on_terminal { bar(done, all) + " " } else { String::new() };
         let rate = per_second(done, self.begun.elapsed());
         self.tell(|| format!("{drawn}{} %  {done} of {all} {what}, {rate} a second", percent(done, all)));

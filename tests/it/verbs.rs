@@ -85,8 +85,8 @@ async fn a_reader_that_has_enough_of_an_export_ends_it_quietly() {
         });
         let (line, ended) = ended.await.unwrap();
         assert!(whole.starts_with(&line) && !line.is_empty(), "{line}");
-        assert!(ended.status.success(), "{format}: {:?}", ended.status);
         assert_eq!(String::from_utf8_lossy(&ended.stderr), "", "{format}");
+        assert!(ended.status.success(), "{format}: {:?}", ended.status);
     }
 }
 

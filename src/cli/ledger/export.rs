@@ -107,11 +107,19 @@ type Writer<'w> = Box<dyn FnMut(&Cells) -> io::Result<()> + Send + 'w>;
 /// [`ExitError::Failed`] if it cannot be written.
 pub(super) fn csv(out: &mut (impl Write + Send)) -> Result<Writer<'_>, ExitError> {
     let mut rows = ::csv::Writer::from_writer(out);
-    written(rows.write_record(COLUMNS).and_then(|()| Ok(rows.flush()?)).map_err(io::Error::from))?;
+    written(rows.write_record(COLUMNS).and_then(|()| Ok(rows.flush()?)).map_err(as_io))?;
     Ok(Box::new(move |cells| {
         let cells = cells.iter().map(|cell| cell.as_deref().unwrap_or_default());
-        Ok(rows.write_record(cells)?)
+        rows.write_record(cells).map_err(as_io)
     }))
+}
+
+/// The error of the pipe itself: wrapped, a reader that has enough would look like a fault.
+fn as_io(error: ::csv::Error) -> io::Error {
+    match error.into_kind() {
+        ::csv::ErrorKind::Io(error) => error,
+        other => io::Error::other(format!("{other:?}")),
+    }
 }
 
 /// Rows as one JSON object a line, without what is absent.
