@@ -98,8 +98,8 @@ fn cells(row: &LedgerRow<'_>, hash: &[u8]) -> Cells {
     ]
 }
 
-/// Writes one row.
-type Writer<'w> = Box<dyn FnMut(&Cells) -> io::Result<()> + Send + 'w>;
+/// Writes one row; after the last one, without a row, what it still has in hand.
+type Writer<'w> = Box<dyn FnMut(Option<&Cells>) -> io::Result<()> + Send + 'w>;
 
 /// Rows as CSV; the heading is written at once.
 ///
@@ -107,14 +107,14 @@ type Writer<'w> = Box<dyn FnMut(&Cells) -> io::Result<()> + Send + 'w>;
 /// [`ExitError::Failed`] if it cannot be written.
 pub(super) fn csv(out: &mut (impl Write + Send)) -> Result<Writer<'_>, ExitError> {
     let mut rows = ::csv::Writer::from_writer(out);
-    written(rows.write_record(COLUMNS).and_then(|()| Ok(rows.flush()?)).map_err(as_io))?;
-    Ok(Box::new(move |cells| {
-        let cells = cells.iter().map(|cell| cell.as_deref().unwrap_or_default());
-        rows.write_record(cells).map_err(as_io)
+    written(rows.write_record(COLUMNS).map_err(as_io).and_then(|()| rows.flush()))?;
+    Ok(Box::new(move |cells| match cells {
+        Some(cells) => rows.write_record(cells.iter().map(|cell| cell.as_deref().unwrap_or_default())).map_err(as_io),
+        None => rows.flush(),
     }))
 }
 
-/// The error of the pipe itself: wrapped, a reader that has enough would look like a fault.
+/// The error below, so that a reader that has gone is known as such.
 fn as_io(error: ::csv::Error) -> io::Error {
     match error.into_kind() {
         ::csv::ErrorKind::Io(error) => error,
@@ -125,6 +125,7 @@ fn as_io(error: ::csv::Error) -> io::Error {
 /// Rows as one JSON object a line, without what is absent.
 pub(super) fn ndjson(out: &mut (impl Write + Send)) -> Writer<'_> {
     Box::new(move |cells| {
+        let Some(cells) = cells else { return Ok(()) };
         let mut line = serde_json::Serializer::new(&mut *out);
         let mut object = line.serialize_map(None)?;
         for (name, cell) in COLUMNS.iter().zip(cells) {
@@ -151,10 +152,10 @@ pub(super) async fn write(
     let mut result = Ok(());
     let mut listener = |row: &LedgerRow<'_>, hash: &[u8]| {
         last = Some(row.position.cast_unsigned());
-        result = writer(&cells(row, hash));
+        result = writer(Some(&cells(row, hash)));
         if result.is_ok() { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }
     };
     let more = snapshot.ledger_stream(query, limit, &mut listener).await?;
-    written(result)?;
+    written(result.and_then(|()| writer(None)))?;
     Ok((last, more))
 }
