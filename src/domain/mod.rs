@@ -17,6 +17,7 @@ pub mod ledger;
 pub mod life;
 pub mod message;
 pub mod misfit;
+pub mod needs;
 mod order;
 pub mod outcome;
 pub mod past;

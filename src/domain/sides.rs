@@ -181,7 +181,7 @@ fn expires(expiry: Expiry) -> String {
     match expiry {
         Expiry::Never => "never".to_owned(),
         Expiry::At(end) => instant(end),
-        Expiry::After(length) => format!("{} s after its start", length.num_seconds()),
+        Expiry::After(length) => format!("{} ms after its start", length.num_milliseconds()),
     }
 }
 

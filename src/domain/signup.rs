@@ -5,10 +5,11 @@
 //! customers connected by shared identities gets a once-only grant is for order to decide.
 
 use super::account::{Account, Grant};
-use super::books::{Books, Needs, Record, note_grants, record};
+use super::books::{Books, Record, note_grants, record};
 use super::ids::{Actor, CustomerId, GrantId, Identity, InboxId, Reason, RuleName, RulesHash};
 use super::ledger::{Cause, Terms};
 use super::message::{MessageKey, MessageType, Signup, Timestamp};
+use super::needs::Needs;
 use super::outcome::Outcome;
 use super::rules::{Category, OncePer, Rules, SignupRule};
 

@@ -12,9 +12,9 @@ use uuid::Uuid;
 
 use super::error::StoreError;
 use crate::domain::account::{Account, Grant};
-use crate::domain::books::Draw;
 use crate::domain::ids::{CreditType, CustomerId};
 use crate::domain::message::Timestamp;
+use crate::domain::needs::Draw;
 
 /// What a batch could take of pools without naming a grant.
 pub type Pools = BTreeMap<(CustomerId, CreditType), Draw>;

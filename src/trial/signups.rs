@@ -6,9 +6,10 @@ use std::collections::{HashMap, HashSet};
 use uuid::Uuid;
 
 use crate::domain::account::Grant;
-use crate::domain::books::{Books, needs};
+use crate::domain::books::Books;
 use crate::domain::ids::{CustomerId, GrantId, InboxId};
 use crate::domain::message::{Content, Message, Timestamp};
+use crate::domain::needs::needs;
 use crate::domain::rules::Rules;
 
 /// What signups got and claimed so far.

@@ -15,10 +15,11 @@ use super::shop::{history, rules_of_every_form};
 use super::world::World;
 use crate::domain::account::{Account, Grant};
 use crate::domain::amounts::Credits;
-use crate::domain::books::{Books, Draw, Needs, Purchase, Record, TakenKey, needs};
+use crate::domain::books::{Books, Purchase, Record, TakenKey};
 use crate::domain::ids::{CustomerId, GrantId, Identity, InboxId, PurchaseId, RuleName};
 use crate::domain::ledger::Entry;
 use crate::domain::message::{Message, MessageKey, Name, Timestamp};
+use crate::domain::needs::{Draw, Needs, needs};
 use crate::domain::purchase::gifts;
 use crate::domain::rules::Rules;
 

@@ -8,10 +8,10 @@ use uuid::Uuid;
 use super::customer;
 use crate::domain::account::{Account, Grant};
 use crate::domain::amounts::{Credits, Scale};
-use crate::domain::books::Draw;
 use crate::domain::ids::{Actor, CreditType, GrantId, MessageId, Source};
 use crate::domain::ledger::{Cause, Terms};
 use crate::domain::message::Timestamp;
+use crate::domain::needs::Draw;
 use crate::domain::rules::{Category, Priority};
 use crate::store::in_order::{Pools, Wanted};
 

@@ -109,8 +109,10 @@ async fn random_purchases_all_at_once_end_in_the_same_open_grants_and_balances()
 struct World {
     /// By message id: its outcomes, in order.
     outcomes: BTreeMap<String, Vec<String>>,
-    /// By message id: the codes of its refusals.
+    /// By message id: the codes of its dead letters.
     refused: BTreeMap<String, Vec<String>>,
+    /// By message id and body: the code of the last refusal, which is the dead letter's.
+    letters: BTreeMap<(String, Vec<u8>), String>,
     /// By pool and sequence.
     entries: BTreeMap<String, Vec<String>>,
     /// By grant id.
@@ -144,7 +146,7 @@ impl World {
     /// What the core makes of a story in memory.
     fn add(&mut self, story: &[BillingMessage], rules: &Rules) {
         let mut books = Books::new(rules, Utc::now());
-        let mut senders: HashMap<InboxId, String> = HashMap::new();
+        let mut senders: HashMap<InboxId, (String, &[u8])> = HashMap::new();
         for message in story {
             let raw = Raw {
                 body: message.body(),
@@ -157,21 +159,21 @@ impl World {
             };
             let decoded = decode(&raw).unwrap().message;
             let inbox_id = InboxId(Uuid::now_v7());
-            senders.insert(inbox_id, message.id().unwrap().to_owned());
+            senders.insert(inbox_id, (message.id().unwrap().to_owned(), message.body()));
             let told_before = books.changes.earlier.len();
             let record = books.take(inbox_id, decoded);
             let earlier = books.changes.earlier[told_before..].to_vec();
             let id = message.id().unwrap();
             if record.outcome == Outcome::DeadLettered {
-                self.refuse(id, &record);
+                self.refuse(id, message.body(), &record);
             } else {
-                self.tell(&senders[&record.inbox_id], &record);
+                self.tell(&senders[&record.inbox_id].0, &record);
             }
             for record in &earlier {
-                let id = &senders[&record.inbox_id];
+                let (id, body) = &senders[&record.inbox_id];
                 self.tell(id, record);
                 if record.outcome == Outcome::DeadLettered {
-                    self.refuse(id, record);
+                    self.refuse(id, body, record);
                 }
             }
         }
@@ -182,11 +184,13 @@ impl World {
         self.outcomes.entry(id.to_owned()).or_default().push(record.outcome.name().to_owned());
     }
 
-    fn refuse(&mut self, id: &str, record: &Record) {
-        let codes = self.refused.entry(id.to_owned()).or_default();
-        codes.push(record.code.unwrap().name().to_owned());
+    fn refuse(&mut self, id: &str, body: &[u8], record: &Record) {
+        self.letters.insert((id.to_owned(), body.to_owned()), record.code.unwrap().name().to_owned());
+        let of_it = self.letters.iter().filter(|((letter, _), _)| letter == id);
+        let mut codes: Vec<String> = of_it.map(|(_, code)| code.clone()).collect();
         codes.sort();
         codes.dedup();
+        self.refused.insert(id.to_owned(), codes);
     }
 
     fn close(&mut self, books: &Books<'_>) {
@@ -249,6 +253,7 @@ impl TestWorker {
             entries: self.grouped(entries).await,
             grants: self.grouped(grants).await,
             pools: self.grouped(pools).await,
+            ..World::default()
         }
     }
 
