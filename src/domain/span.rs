@@ -18,7 +18,7 @@ pub enum InvalidSpan {
     /// Nothing.
     #[error("is not above zero")]
     Zero,
-    /// Beyond [`MAX`].
+    /// Beyond a century.
     #[error("is more than 36500d")]
     TooLong,
 }
