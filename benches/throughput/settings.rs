@@ -5,7 +5,8 @@
 //! - `CREDITS_BENCH_LATENCY_MESSAGES` (6000): measured messages of each worker in the latency part.
 //! - `CREDITS_BENCH_SWEEP_GRANTS` (1000000): grants that expire at one instant in the sweep part.
 //! - `CREDITS_BENCH_ONLY` (all): a list with commas of `ceiling`, `per-message`, `credits`, `latency`, `sweep`, `uses`, and for one
-//!   worker's latency alone `latency:per-message` or `latency:credits`.
+//!   worker's latency alone `latency:per-message` or `latency:credits`, for one load of `credits` alone
+//!   `credits:uniform`, `credits:hot` or `credits:mixed`.
 
 use std::env;
 
@@ -19,17 +20,21 @@ pub(crate) const VARIABLE_PREFIX: &str = "CREDITS_BENCH_";
 pub(crate) enum Part {
     Ceiling,
     PerMessage,
-    Credits,
+    CreditsUniform,
+    CreditsHot,
+    CreditsMixed,
     LatencyPerMessage,
     LatencyCredits,
     Sweep,
     Uses,
 }
 
-const ALL_PARTS: [Part; 7] = [
+const ALL_PARTS: [Part; 9] = [
     Part::Ceiling,
     Part::PerMessage,
-    Part::Credits,
+    Part::CreditsUniform,
+    Part::CreditsHot,
+    Part::CreditsMixed,
     Part::LatencyPerMessage,
     Part::LatencyCredits,
     Part::Sweep,
@@ -99,7 +104,10 @@ fn parts() -> Result<Vec<Part>> {
         match word {
             "ceiling" => parts.push(Part::Ceiling),
             "per-message" => parts.push(Part::PerMessage),
-            "credits" => parts.push(Part::Credits),
+            "credits" => parts.extend([Part::CreditsUniform, Part::CreditsHot, Part::CreditsMixed]),
+            "credits:uniform" => parts.push(Part::CreditsUniform),
+            "credits:hot" => parts.push(Part::CreditsHot),
+            "credits:mixed" => parts.push(Part::CreditsMixed),
             "latency" => parts.extend([Part::LatencyPerMessage, Part::LatencyCredits]),
             "latency:per-message" => parts.push(Part::LatencyPerMessage),
             "sweep" => parts.push(Part::Sweep),

@@ -52,10 +52,20 @@ const RUNS: [Run; 5] = [
         load: Load::Uniform,
         figure: |report| &mut report.per_message,
     },
-    Run { part: Part::Credits, subject: Subject::Credits, load: Load::Uniform, figure: |report| &mut report.credits },
-    Run { part: Part::Credits, subject: Subject::Credits, load: Load::Hot, figure: |report| &mut report.credits_hot },
     Run {
-        part: Part::Credits,
+        part: Part::CreditsUniform,
+        subject: Subject::Credits,
+        load: Load::Uniform,
+        figure: |report| &mut report.credits,
+    },
+    Run {
+        part: Part::CreditsHot,
+        subject: Subject::Credits,
+        load: Load::Hot,
+        figure: |report| &mut report.credits_hot,
+    },
+    Run {
+        part: Part::CreditsMixed,
         subject: Subject::Credits,
         load: Load::Mixed,
         figure: |report| &mut report.credits_mixed,
