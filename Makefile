@@ -52,7 +52,9 @@ golden: ## renew the golden files of explain and report in tests/fixtures, and s
 	@$(services) with .services/test -- env CREDITS_RENEW_GOLDEN=1 cargo test --test it -- explanations report || true
 	@git --no-pager diff --stat -- tests/fixtures/explain tests/fixtures/report
 
+# The Postgres of the bench has room for what a run writes, as a server for it would; all workers are measured on it.
 .PHONY: bench
+bench: export CREDITS_PG_CONF ?= shared_buffers = 1GB
 bench: ## throughput and latency, with ratios to a per-message worker and to moving bytes only
 	@cargo bench --no-run --bench throughput
 	@$(services) with .services/bench -- cargo bench --bench throughput
