@@ -29,9 +29,13 @@ fn checked(text: &str) -> Result<Arc<str>, InvalidId> {
     match text {
         "" => Err(InvalidId::Empty),
         long if long.len() > MAX_ID_BYTES => Err(InvalidId::TooLong(long.len())),
-        bad if bad.chars().any(char::is_control) => Err(InvalidId::Control),
+        bad if has_control(bad) => Err(InvalidId::Control),
         good => Ok(good.into()),
     }
+}
+
+fn has_control(text: &str) -> bool {
+    if text.is_ascii() { text.bytes().any(|byte| byte.is_ascii_control()) } else { text.chars().any(char::is_control) }
 }
 
 macro_rules! id {

@@ -9,7 +9,7 @@ use std::sync::Arc;
 use rust_decimal::Decimal;
 use uuid::Uuid;
 
-use super::amounts::{Credits, Money};
+use super::amounts::{Credits, Money, shown};
 use super::ids::{Actor, CreditType, CustomerId, GrantId, MessageId, PriceId, Reason, RuleName, RulesHash, Source};
 use super::message::Timestamp;
 use super::rules::{Category, Priority};
@@ -223,7 +223,7 @@ impl Delta {
 
 impl fmt::Display for Delta {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.0.fmt(f)
+        shown(self.0, f)
     }
 }
 
