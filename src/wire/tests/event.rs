@@ -1,4 +1,7 @@
 use chrono::DateTime;
+use num_bigint::BigInt;
+use proptest::prelude::*;
+use rust_decimal::Decimal;
 use uuid::Uuid;
 
 use crate::domain::amounts::{Credits, Currency, Money, parse_plain};
@@ -309,4 +312,43 @@ fn times_have_at_most_six_places_and_no_trailing_zeros() {
         assert!(body.contains(&format!(r#""time":"{shown}""#)), "{body}");
         assert!(body.ends_with(&format!(r#""recorded_at":"{shown}"}}}}"#)), "{body}");
     }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(4_000))]
+
+    #[test]
+    fn a_price_per_credit_is_the_quotient_of_whole_numbers(
+        minor in wide(18), places in 0_usize..4, units in wide(24), scale in 0_u32..=9,
+    ) {
+        let currency = Currency::parse(["JPY", "USD", "KWD", "CLF"][places]).unwrap();
+        let minor = i128::try_from(minor).unwrap();
+        let units = i128::try_from(units).unwrap().max(1);
+        let cost = Money::new(Decimal::from_i128_with_scale(minor, currency.places()), currency);
+        let amount = Credits::stored(Decimal::from_i128_with_scale(units, scale)).unwrap();
+        let Ok(cost) = cost else { return Ok(()) };
+        let terms = Terms { cost: Some(cost), amount, ..pack() };
+        let body = event(&entry(EntryType::Grant, |_| {}), Some(&terms.shown()), "/credits").body;
+        let body: serde_json::Value = serde_json::from_slice(&body).unwrap();
+        let above = BigInt::from(minor) * BigInt::from(10).pow(scale + 12);
+        let below = BigInt::from(units) * BigInt::from(10).pow(currency.places());
+        let expected = crate::domain::amounts::plain(&(above / below), 12);
+        prop_assert_eq!(&body["data"]["grant"]["cost_basis"]["per_credit"], &expected);
+    }
+
+    #[test]
+    fn a_time_is_written_as_rfc_3339_says(micros in -100_000_000_000_000_000_i64..300_000_000_000_000_000, cut in 0_u32..7) {
+        let micros = micros - micros % 10_i64.pow(cut);
+        let mut granted = entry(EntryType::Grant, |_| {});
+        granted.recorded_at = DateTime::from_timestamp_micros(micros).unwrap();
+        let full = granted.recorded_at.to_rfc3339_opts(chrono::SecondsFormat::Micros, true);
+        let short = full.trim_end_matches('Z').trim_end_matches('0').trim_end_matches('.');
+        let body: serde_json::Value = serde_json::from_slice(&event(&granted, None, "/credits").body).unwrap();
+        prop_assert_eq!(&body["data"]["recorded_at"], &format!("{short}Z"));
+    }
+}
+
+/// Whole numbers of any length up to `digits`.
+fn wide(digits: u32) -> impl Strategy<Value = u128> {
+    (0..=digits).prop_flat_map(|digits| 0..10_u128.pow(digits))
 }
