@@ -396,7 +396,7 @@ fn without<'a>(kept: &[Kept], late: &[Kept], facts: &'a Facts) -> std::borrow::C
 }
 
 fn why(want: &Wanted<'_>, because: &Kept, merge: bool) -> Why {
-    let words = match &because.statement {
+    let words = match because.statement.as_ref() {
         Statement::Refund(refund) if !merge => format!("refund {}: {}", refund.refund_id, want.words),
         _ => want.words.clone(),
     };

@@ -229,7 +229,7 @@ fn part(quotient: &str, value: &Fraction, is_nothing: bool) -> String {
 #[must_use]
 pub fn said_before(kept: &[Kept], at: usize) -> Vec<&Kept> {
     let Some((message, before)) = kept.get(..=at).and_then(<[Kept]>::split_last) else { return Vec::new() };
-    let same = |earlier: &&Kept| match (&message.statement, &earlier.statement) {
+    let same = |earlier: &&Kept| match (message.statement.as_ref(), earlier.statement.as_ref()) {
         (Statement::Payment(a), Statement::Payment(b)) => a.payment_id == b.payment_id,
         (Statement::Refund(a), Statement::Refund(b)) => a.refund_id == b.refund_id,
         (Statement::Invoice(a), Statement::Invoice(b)) => a.invoice_id == b.invoice_id,

@@ -6,6 +6,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Display;
+use std::sync::Arc;
 
 use super::amounts::{Currency, Money};
 use super::ids::{Alias, CustomerId, InboxId, InvoiceId, PaymentId, PriceId, RefundId};
@@ -22,7 +23,7 @@ pub struct Kept {
     /// When the event happened.
     pub time: Timestamp,
     /// What it states.
-    pub statement: Statement,
+    pub statement: Arc<Statement>,
 }
 
 impl Kept {
@@ -36,7 +37,7 @@ impl Kept {
     /// The refund it states, if it states one.
     #[must_use]
     pub fn refund_id(&self) -> Option<&RefundId> {
-        match &self.statement {
+        match self.statement.as_ref() {
             Statement::Refund(refund) => Some(&refund.refund_id),
             Statement::Payment(_) | Statement::Invoice(_) | Statement::Link(_) => None,
         }
@@ -310,14 +311,14 @@ impl Facts {
             if let Name::Invoice(invoice) = &name {
                 state(&mut self.invoice_name, invoice, by, || "invoice of the purchase".into(), shown)?;
                 // A link that repeats what only a refund said adds this: an `in-full` purchase now waits for the invoice.
-                linked |= turned_on(&mut self.invoice_is_linked, !matches!(kept.statement, Statement::Refund(_)));
+                linked |= turned_on(&mut self.invoice_is_linked, !matches!(*kept.statement, Statement::Refund(_)));
             }
             linked |= self.names.insert(name);
         }
         if let Some(sold) = kept.statement.lines() {
             state(&mut self.lines, sold, by, || "lines".into(), lines)?;
         }
-        Ok(match &kept.statement {
+        Ok(match kept.statement.as_ref() {
             Statement::Payment(payment) => self.add_payment(payment, kept, by)?,
             Statement::Invoice(invoice) => self.add_invoice(invoice, kept, by)?,
             Statement::Refund(refund) => self.add_refund(refund, by)?,

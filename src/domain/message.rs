@@ -5,6 +5,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
+use std::sync::Arc;
 
 use chrono::{DateTime, Utc};
 
@@ -113,7 +114,7 @@ impl MessageType {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Content {
     /// A fact of a purchase, or a link between its names.
-    Purchase(Statement),
+    Purchase(Arc<Statement>),
     /// A fact of a customer.
     Signup(Signup),
     /// Credits were used.
@@ -324,7 +325,7 @@ pub struct Link {
 
 /// What was sold, summed per price. Never empty.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Lines(pub BTreeMap<PriceId, Line>);
+pub struct Lines(pub Arc<BTreeMap<PriceId, Line>>);
 
 /// All lines of one price of a purchase.
 #[derive(Debug, Clone, PartialEq, Eq)]

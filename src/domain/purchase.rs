@@ -121,7 +121,7 @@ pub struct Undecided {
 pub fn decide(facts: &Facts, decided: &[Decision], rules: &Rules) -> (Vec<Decision>, Vec<Undecided>) {
     let mut new = Vec::new();
     let mut undecided = Vec::new();
-    for (price_id, line) in facts.lines().into_iter().flat_map(|lines| &lines.0) {
+    for (price_id, line) in facts.lines().into_iter().flat_map(|lines| lines.0.iter()) {
         if decided.iter().any(|decision| decision.price_id == *price_id) {
             continue;
         }

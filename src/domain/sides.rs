@@ -52,10 +52,12 @@ pub fn side_by_side(kept: &Content, refused: &Content) -> Vec<Field> {
 pub fn fields(content: &Content) -> Vec<(&'static str, String)> {
     let mut fields = vec![("type", Some(content.message_type().name().to_owned()))];
     fields.extend(match content {
-        Content::Purchase(Statement::Payment(payment)) => of_payment(payment),
-        Content::Purchase(Statement::Invoice(invoice)) => of_invoice(invoice),
-        Content::Purchase(Statement::Refund(refund)) => of_refund(refund),
-        Content::Purchase(Statement::Link(link)) => of_link(link),
+        Content::Purchase(statement) => match statement.as_ref() {
+            Statement::Payment(payment) => of_payment(payment),
+            Statement::Invoice(invoice) => of_invoice(invoice),
+            Statement::Refund(refund) => of_refund(refund),
+            Statement::Link(link) => of_link(link),
+        },
         Content::Signup(signup) => of_signup(signup),
         Content::Usage(usage) => of_usage(usage),
         Content::Adjustment(adjustment) => of_adjustment(adjustment),

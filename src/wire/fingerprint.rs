@@ -26,10 +26,12 @@ pub(super) fn of(content: &Content) -> Fingerprint {
     form.0.extend_from_slice(&FINGERPRINT_VERSION.to_be_bytes());
     form.text(content.message_type().name());
     match content {
-        Content::Purchase(Statement::Payment(payment)) => form.payment(payment),
-        Content::Purchase(Statement::Invoice(invoice)) => form.invoice(invoice),
-        Content::Purchase(Statement::Refund(refund)) => form.refund(refund),
-        Content::Purchase(Statement::Link(link)) => form.link(link),
+        Content::Purchase(statement) => match statement.as_ref() {
+            Statement::Payment(payment) => form.payment(payment),
+            Statement::Invoice(invoice) => form.invoice(invoice),
+            Statement::Refund(refund) => form.refund(refund),
+            Statement::Link(link) => form.link(link),
+        },
         Content::Signup(signup) => form.signup(signup),
         Content::Usage(usage) => form.usage(usage),
         Content::Adjustment(adjustment) => form.adjustment(adjustment),
@@ -155,7 +157,7 @@ impl Form {
         let Some(Lines(lines)) = lines else { return };
         self.text("lines");
         self.count(lines.len());
-        for (price_id, line) in lines {
+        for (price_id, line) in lines.iter() {
             self.text(price_id.as_str());
             self.text(&line.quantity.to_string());
             self.money("amount", line.amount);

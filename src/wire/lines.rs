@@ -26,7 +26,8 @@ pub(super) fn read(data: &Fields<'_>, currency: Option<Currency>) -> Option<Line
     let mut sums = BTreeMap::new();
     data.each("lines", MAX_LINES, |line| add(line, currency, &mut sums));
     let lines = sums.into_iter().map(|(price, sum)| Some((price, line(sum, currency?)?)));
-    lines.collect::<Option<BTreeMap<_, _>>>().filter(|lines| !lines.is_empty()).map(Lines)
+    let lines = lines.collect::<Option<BTreeMap<_, _>>>().filter(|lines| !lines.is_empty());
+    lines.map(|lines| Lines(lines.into()))
 }
 
 fn line(sum: Sum, currency: Currency) -> Option<Line> {

@@ -166,14 +166,18 @@ pub fn from_json_text<T: serde::de::DeserializeOwned>(text: &str) -> Result<T, S
 
 fn content(kind: MessageType, data: &Fields<'_>) -> Option<Content> {
     match kind {
-        MessageType::PaymentSucceeded => payment::read(data).map(Statement::Payment).map(Content::Purchase),
-        MessageType::InvoiceIssued => invoice::read(data).map(Statement::Invoice).map(Content::Purchase),
-        MessageType::Refund => refund::read(data).map(Statement::Refund).map(Content::Purchase),
-        MessageType::PurchaseLinked => link::read(data).map(Statement::Link).map(Content::Purchase),
+        MessageType::PaymentSucceeded => payment::read(data).map(|payment| purchase(Statement::Payment(payment))),
+        MessageType::InvoiceIssued => invoice::read(data).map(|invoice| purchase(Statement::Invoice(invoice))),
+        MessageType::Refund => refund::read(data).map(|refund| purchase(Statement::Refund(refund))),
+        MessageType::PurchaseLinked => link::read(data).map(|link| purchase(Statement::Link(link))),
         MessageType::Signup => signup::read(data).map(Content::Signup),
         MessageType::UsageRecorded => usage::read(data).map(Content::Usage),
         MessageType::CreditAdjustment => adjustment::read(data).map(Content::Adjustment),
     }
+}
+
+fn purchase(statement: Statement) -> Content {
+    Content::Purchase(statement.into())
 }
 
 fn message(key: MessageKey, time: Timestamp, content: Content) -> Message {

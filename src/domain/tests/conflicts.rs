@@ -101,7 +101,10 @@ fn lines_of(message: &Message) -> Option<&Lines> {
 
 fn refund_of(message: &Message) -> Option<&str> {
     match &message.content {
-        Content::Purchase(Statement::Refund(refund)) => Some(refund.refund_id.as_str()),
+        Content::Purchase(statement) => match statement.as_ref() {
+            Statement::Refund(refund) => Some(refund.refund_id.as_str()),
+            _ => None,
+        },
         _ => None,
     }
 }

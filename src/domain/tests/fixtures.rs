@@ -157,7 +157,13 @@ pub(super) fn signup() -> Fixture<Signup> {
 
 pub(super) fn lines(lines: &[(&str, u64, &str)], currency: &str) -> Lines {
     let line = |quantity, amount| Line { quantity, amount: money(amount, currency), metadata: Metadata::new() };
-    Lines(lines.iter().map(|(id, quantity, amount)| (price(id), line(*quantity, amount))).collect())
+    Lines(
+        lines
+            .iter()
+            .map(|(id, quantity, amount)| (price(id), line(*quantity, amount)))
+            .collect::<BTreeMap<_, _>>()
+            .into(),
+    )
 }
 
 fn aliases(names: &[impl AsRef<str>]) -> BTreeSet<Alias> {
@@ -302,25 +308,25 @@ impl Fixture<Signup> {
 
 impl Says for Payment {
     fn content(&self) -> Content {
-        Content::Purchase(Statement::Payment(self.clone()))
+        Content::Purchase(Statement::Payment(self.clone()).into())
     }
 }
 
 impl Says for Invoice {
     fn content(&self) -> Content {
-        Content::Purchase(Statement::Invoice(self.clone()))
+        Content::Purchase(Statement::Invoice(self.clone()).into())
     }
 }
 
 impl Says for Refund {
     fn content(&self) -> Content {
-        Content::Purchase(Statement::Refund(self.clone()))
+        Content::Purchase(Statement::Refund(self.clone()).into())
     }
 }
 
 impl Says for Link {
     fn content(&self) -> Content {
-        Content::Purchase(Statement::Link(self.clone()))
+        Content::Purchase(Statement::Link(self.clone()).into())
     }
 }
 

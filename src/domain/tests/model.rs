@@ -53,7 +53,7 @@ fn groups<'a>(messages: &[&'a Message]) -> Vec<Group<'a>> {
     let mut groups: Vec<(BTreeSet<Name>, Group<'a>)> = Vec::new();
     for message in messages {
         let Content::Purchase(statement) = &message.content else { continue };
-        let mut mine = (names(statement), vec![(*message, statement)]);
+        let mut mine = (names(statement), vec![(*message, statement.as_ref())]);
         while let Some(at) = groups.iter().position(|(names, _)| !names.is_disjoint(&mine.0)) {
             let (names, messages) = groups.swap_remove(at);
             mine.0.extend(names);
@@ -123,7 +123,7 @@ fn purchase(
     }))?;
     let money = money(group)?;
     let (Some(customer), Some(Lines(lines))) = (customer, lines) else { return Ok(()) };
-    for (price, line) in lines {
+    for (price, line) in lines.iter() {
         let takes = |rule: &&PurchaseRule| takes(rule, price.as_str(), line);
         let Some(rule) = rules.purchase.iter().find(takes) else { continue };
         if !is_due(rule, &money) {

@@ -1,5 +1,7 @@
 //! Facts, names and decisions: which messages are one purchase, and what its lines give once.
 
+use std::sync::Arc;
+
 use super::fixtures::*;
 use super::rulebook::*;
 use super::world::World;
@@ -160,7 +162,7 @@ fn a_rule_matches_the_lines_own_metadata_and_currency() {
     assert_eq!(World::under(rules).outcome(&payment), Ignored);
     payment.says.metadata.insert("plan".into(), "pro".into());
     assert_eq!(World::under(rules).outcome(&payment), Ignored, "the message's own metadata is not the line's");
-    let line = payment.says.lines.as_mut().unwrap().0.get_mut(&price("pack")).unwrap();
+    let line = Arc::make_mut(&mut payment.says.lines.as_mut().unwrap().0).get_mut(&price("pack")).unwrap();
     line.metadata.insert("plan".into(), "pro".into());
     assert_eq!(World::under(rules).outcome(&payment), Applied);
 }

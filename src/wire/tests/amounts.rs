@@ -123,8 +123,8 @@ fn lines_of_one_price_are_one_line() {
         {"price_id": "b", "amount": 1},
         {"price_id": "a", "amount": "0.25", "metadata": {"k": "v", "gone": null}}
     ]);
-    let Content::Purchase(Statement::Payment(payment)) =
-        content("payment-succeeded", &with(&payment(), &json!({"lines": lines})))
+    let Statement::Payment(payment) =
+        purchase(content("payment-succeeded", &with(&payment(), &json!({"lines": lines}))))
     else {
         panic!("no payment")
     };
@@ -168,8 +168,7 @@ fn refund_lines_are_together_at_most_the_refund() {
         check(decode_data("refund", &with(&refund(), &json!({"lines": lines}))), code, &lines.to_string());
     }
     let lines = json!([{"price_id": "a", "amount": "1"}, {"price_id": "a", "amount": "0.5"}]);
-    let Content::Purchase(Statement::Refund(refund)) = content("refund", &with(&refund(), &json!({"lines": lines})))
-    else {
+    let Statement::Refund(refund) = purchase(content("refund", &with(&refund(), &json!({"lines": lines})))) else {
         panic!("no refund")
     };
     let said: Vec<_> = refund.lines.iter().flatten().map(|(p, m)| format!("{p} {m}")).collect();

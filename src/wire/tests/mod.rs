@@ -10,10 +10,12 @@ mod limits;
 mod samples;
 mod usage;
 
+use std::sync::Arc;
+
 use serde_json::{Value, json};
 
 use super::{DecodeError, Decoded, Raw, decode};
-use crate::domain::message::Content;
+use crate::domain::message::{Content, Statement};
 use crate::domain::outcome::RefusalCode;
 
 const STRUCTURED: &str = "application/cloudevents+json";
@@ -45,6 +47,14 @@ fn decode_data(kind: &str, data: &Value) -> Result<Decoded, DecodeError> {
 
 fn content(kind: &str, data: &Value) -> Content {
     decode_data(kind, data).unwrap_or_else(|error| panic!("{error}\n{data}")).message.content
+}
+
+/// What a message states about a purchase.
+fn purchase(content: Content) -> Statement {
+    match content {
+        Content::Purchase(statement) => Arc::unwrap_or_clone(statement),
+        other => panic!("of no purchase: {other:?}"),
+    }
 }
 
 /// Checks that the message is refused, or taken where `code` is `None`.

@@ -57,7 +57,7 @@ fn a_sample_says_what_its_file_says() {
     let message = structured(&sample("payment-succeeded.pack.json")).unwrap().message;
     assert_eq!((message.key.source.as_str(), message.key.id.as_str()), ("/payments/stripe", "evt_1001"));
     assert_eq!(message.time.to_rfc3339(), "2026-01-12T09:30:00+00:00");
-    let Content::Purchase(Statement::Payment(payment)) = message.content else { panic!("no payment") };
+    let Statement::Payment(payment) = purchase(message.content) else { panic!("no payment") };
     assert_eq!(payment.payment_id.as_str(), "pi_1001");
     assert_eq!(payment.customer_id.as_str(), "cus_ada");
     assert_eq!((payment.amount.to_string().as_str(), payment.amount.currency().code()), ("49.00", "USD"));
@@ -69,7 +69,7 @@ fn a_sample_says_what_its_file_says() {
     assert_eq!(line.amount, payment.amount);
 
     let message = structured(&sample("refund.rest-failed-later.json")).unwrap().message;
-    let Content::Purchase(Statement::Refund(refund)) = message.content else { panic!("no refund") };
+    let Statement::Refund(refund) = purchase(message.content) else { panic!("no refund") };
     assert_eq!((refund.status, refund.amount.to_string().as_str()), (RefundStatus::Failed, "36.75"));
     assert_eq!(refund.payment_id.unwrap().as_str(), "pi_1001");
 }
