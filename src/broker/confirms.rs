@@ -1,18 +1,22 @@
-//! Brings each published message's fate back to whoever published it.
+//! Hands messages to the driver, and brings each one's fate back to whoever published it.
 //!
 //! The broker sends a message that it cannot route back *before* it confirms it, and the driver hands a returned message
 //! to whichever confirm happens to complete next, so `Ack` with nothing attached does not mean that this message was
-//! routed. Hence one task per publisher holds all open confirms: whenever some have completed it first takes all that
+//! routed. Hence one task per publisher hands over all its messages and holds all open confirms: whenever some have completed it first takes all that
 //! have, notes every returned message by its id, and only then gives verdicts. A return always completes no later than
 //! its own message's confirm, so it is in that set or was noted before.
 
 use std::collections::HashMap;
+use std::sync::Arc;
+use std::task::{Context, Poll, Waker};
 
 use futures::future::BoxFuture;
 use futures::stream::FuturesUnordered;
 use futures::{FutureExt, StreamExt};
-use lapin::Confirmation;
 use lapin::message::BasicReturnMessage;
+use lapin::options::BasicPublishOptions;
+use lapin::types::ShortString;
+use lapin::{BasicProperties, Channel, Confirmation};
 use tokio::sync::{OwnedSemaphorePermit, mpsc, oneshot};
 
 use super::error::words;
@@ -36,10 +40,15 @@ pub enum Confirm {
     },
 }
 
+/// The most messages handed over before the next look at confirms.
+const AT_ONCE: usize = 500;
+
 /// A message on its way.
 pub(super) struct Sent {
     pub(super) message_id: String,
-    pub(super) outcome: BoxFuture<'static, lapin::Result<Confirmation>>,
+    pub(super) key: ShortString,
+    pub(super) properties: BasicProperties,
+    pub(super) body: Vec<u8>,
     pub(super) tell: oneshot::Sender<Confirm>,
     /// Its place among the messages in flight.
     pub(super) place: OwnedSemaphorePermit,
@@ -52,17 +61,20 @@ struct Done {
     _place: OwnedSemaphorePermit,
 }
 
-/// Follows all messages of one publisher until it is dropped and the last of them has its verdict.
-pub(super) async fn follow(mut sent: mpsc::UnboundedReceiver<Sent>) {
+/// Publishes and follows all messages of one publisher until it is dropped and the last of them has its verdict.
+pub(super) async fn follow(channel: Arc<Channel>, exchange: ShortString, mut sent: mpsc::UnboundedReceiver<Sent>) {
+    let mut messages = Vec::new();
     let mut open = FuturesUnordered::new();
     let mut returned = Returned::default();
     let mut more = true;
     while more || !open.is_empty() {
         tokio::select! {
-            next = sent.recv(), if more => match next {
-                Some(message) => open.push(message.done()),
-                None => more = false,
-            },
+            taken = sent.recv_many(&mut messages, AT_ONCE), if more => {
+                more = taken > 0;
+                for message in messages.drain(..) {
+                    open.push(message.begin(&channel, &exchange));
+                }
+            }
             Some(first) = open.next(), if !open.is_empty() => {
                 let mut done = vec![first];
                 while let Some(Some(next)) = open.next().now_or_never() {
@@ -75,9 +87,26 @@ pub(super) async fn follow(mut sent: mpsc::UnboundedReceiver<Sent>) {
 }
 
 impl Sent {
-    async fn done(self) -> Done {
-        let outcome = self.outcome.await;
-        Done { message_id: self.message_id, outcome, tell: self.tell, _place: self.place }
+    /// Hands the message to the driver here and now, behind those before it. What comes of it is there when it is polled.
+    fn begin(self, channel: &Arc<Channel>, exchange: &ShortString) -> BoxFuture<'static, Done> {
+        let (channel, exchange) = (Arc::clone(channel), exchange.clone());
+        let mut done = self.done(channel, exchange).boxed();
+        // Nobody has to be woken yet: the set of open confirms polls it again before it waits.
+        match done.poll_unpin(&mut Context::from_waker(Waker::noop())) {
+            Poll::Ready(done) => std::future::ready(done).boxed(),
+            Poll::Pending => done,
+        }
+    }
+
+    /// Publishes and waits for the confirm; the first poll hands the frames over.
+    async fn done(self, channel: Arc<Channel>, exchange: ShortString) -> Done {
+        let Self { message_id, key, properties, body, tell, place } = self;
+        let mandatory = BasicPublishOptions { mandatory: true, immediate: false };
+        let outcome = match channel.basic_publish(exchange, key, mandatory, &body, properties).await {
+            Ok(confirm) => confirm.await,
+            Err(error) => Err(error),
+        };
+        Done { message_id, outcome, tell, _place: place }
     }
 }
 

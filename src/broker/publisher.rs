@@ -1,7 +1,7 @@
 //! Messages out, pipelined, each with its own verdict.
 //!
-//! Persistent, mandatory, under publisher confirms. [`Publisher::publish`] hands the message to the driver in order and
-//! returns; what became of it is awaited apart. A publisher lives as long as its channel: after an error every open
+//! Persistent, mandatory, under publisher confirms. [`Publisher::publish`] queues the message and returns; one task hands
+//! all of them to the driver in the order of the calls, and what became of each is awaited apart. A publisher lives as long as its channel: after an error every open
 //! confirm is [`Confirm::Unknown`], and the caller connects again and publishes again under the same ids. While the
 //! broker blocks publishers nothing fails: publishing waits once the messages in flight are at their limit, and the time
 //! does not count against a confirm.
@@ -11,11 +11,8 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use futures::future::BoxFuture;
-use futures::{FutureExt, poll};
-use lapin::options::{BasicPublishOptions, ConfirmSelectOptions};
-use lapin::types::ShortString;
-use lapin::{BasicProperties, Channel, Confirmation};
+use lapin::options::ConfirmSelectOptions;
+use lapin::{BasicProperties, Channel};
 use tokio::sync::{Semaphore, mpsc, oneshot, watch};
 use tokio::time::{sleep, timeout};
 
@@ -46,8 +43,7 @@ pub enum PublishError {
 
 /// One channel in confirm mode, on a connection that only publishes.
 pub struct Publisher {
-    channel: Channel,
-    exchange: ShortString,
+    channel: Arc<Channel>,
     places: Arc<Semaphore>,
     sent: mpsc::UnboundedSender<Sent>,
     confirm_timeout: Duration,
@@ -89,10 +85,10 @@ impl Publisher {
 
     fn on(link: Link, channel: Channel, options: &Options, exchange: &str) -> Result<Self, BrokerError> {
         let (sent, messages) = mpsc::unbounded_channel();
-        tokio::spawn(confirms::follow(messages));
+        let channel = Arc::new(channel);
+        tokio::spawn(confirms::follow(Arc::clone(&channel), short(exchange)?, messages));
         Ok(Self {
             channel,
-            exchange: short(exchange)?,
             places: Arc::new(Semaphore::new(options.channel_max_in_flight)),
             sent,
             confirm_timeout: options.confirm_timeout,
@@ -111,9 +107,9 @@ impl Publisher {
         if !self.channel.status().connected() {
             return Err(PublishError::Closed);
         }
-        let outcome = send(self.channel.clone(), self.exchange.clone(), key, message.body, properties);
         let (tell, told) = oneshot::channel();
-        let sent = Sent { message_id: message.message_id, outcome: begin(outcome).await, tell, place };
+        let Outgoing { message_id, body, .. } = message;
+        let sent = Sent { message_id, key, properties, body, tell, place };
         self.sent.send(sent).map_err(|_| PublishError::Closed)?;
         Ok(PendingConfirm { told, blocked: self.link.blocked(), limit: self.confirm_timeout })
     }
@@ -194,29 +190,6 @@ fn properties(message: &Outgoing) -> Result<BasicProperties, BrokerError> {
         .with_message_id(short(&message.message_id)?)
         .with_type(short(message.kind)?)
         .with_content_type(short(message.content_type)?))
-}
-
-/// Publishes and waits for the confirm; the first poll hands the frames over.
-async fn send(
-    channel: Channel,
-    exchange: ShortString,
-    key: ShortString,
-    body: Vec<u8>,
-    properties: BasicProperties,
-) -> lapin::Result<Confirmation> {
-    let mandatory = BasicPublishOptions { mandatory: true, immediate: false };
-    channel.basic_publish(exchange, key, mandatory, &body, properties).await?.await
-}
-
-/// Polls `outcome` once, here and now: that hands the message to the driver, in the order of the calls.
-async fn begin(
-    outcome: impl Future<Output = lapin::Result<Confirmation>> + Send + 'static,
-) -> BoxFuture<'static, lapin::Result<Confirmation>> {
-    let mut outcome = outcome.boxed();
-    match poll!(outcome.as_mut()) {
-        std::task::Poll::Ready(done) => std::future::ready(done).boxed(),
-        std::task::Poll::Pending => outcome,
-    }
 }
 
 fn unknown(reason: &str) -> Confirm {
