@@ -12,7 +12,7 @@ use std::collections::VecDeque;
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use futures::FutureExt;
 use tokio::sync::watch;
@@ -35,6 +35,10 @@ const CHUNK: usize = 500;
 /// The first and the longest wait after something went wrong.
 const RETRY_FIRST: Duration = Duration::from_millis(100);
 const RETRY_MAX: Duration = Duration::from_secs(4);
+
+/// While more events are under way the cursor moves no more often than this: confirms come many times as often, and a
+/// cursor that is behind after a crash only means that events are sent again, the same bytes.
+const CURSOR_PAUSE: Duration = Duration::from_millis(50);
 
 /// How long verdicts on events behind a refused one are waited for.
 const RUN_OUT: Duration = Duration::from_secs(2);
@@ -80,13 +84,14 @@ enum RelayError {
 type Verdict = Pin<Box<dyn Future<Output = Confirm> + Send>>;
 
 /// Events on their way, in order.
-#[derive(Default)]
 struct Window {
     open: VecDeque<(i64, Verdict)>,
     /// The last position that was handed to the broker.
     sent: i64,
     /// The last position of the confirmed prefix.
     confirmed: i64,
+    /// When the cursor may move again though events are under way.
+    move_at: Instant,
     /// Whether the ledger may hold entries behind `sent` that nobody hands over.
     behind: bool,
 }
@@ -154,7 +159,8 @@ impl Relay {
         tracing::info!("publishing");
         self.readiness.set(Condition::Relay, Ok(()));
         let from = session.cursor().await?;
-        let mut window = Window { open: VecDeque::new(), sent: from, confirmed: from, behind: true };
+        let move_at = Instant::now();
+        let mut window = Window { open: VecDeque::new(), sent: from, confirmed: from, move_at, behind: true };
         self.handover.want(true);
         loop {
             match self.turn(&mut session, &mut publisher, &mut window).await {
@@ -191,7 +197,10 @@ impl Relay {
             verdict = self.settle(window) => {
                 let moved = verdict?;
                 crash::point("confirmed");
-                session.move_cursor(moved).await?;
+                if window.open.is_empty() || window.move_at <= Instant::now() {
+                    session.move_cursor(moved).await?;
+                    window.move_at = Instant::now() + CURSOR_PAUSE;
+                }
                 if self.said.take().is_some() {
                     tracing::info!(position = moved, "publishing again");
                 }

@@ -2,9 +2,9 @@
 //!
 //! The broker sends a message that it cannot route back *before* it confirms it, and the driver hands a returned message
 //! to whichever confirm happens to complete next, so `Ack` with nothing attached does not mean that this message was
-//! routed. Hence one task per publisher hands over all its messages and holds all open confirms: whenever some have completed it first takes all that
-//! have, notes every returned message by its id, and only then gives verdicts. A return always completes no later than
-//! its own message's confirm, so it is in that set or was noted before.
+//! routed. Hence one task per publisher hands over all its messages and holds all open confirms: whenever some have
+//! completed it first takes all that have, notes every returned message by its id, and only then gives verdicts. A return
+//! always completes no later than its own message's confirm, so it is in that set or was noted before.
 
 use std::collections::HashMap;
 use std::sync::Arc;

@@ -1,10 +1,10 @@
 //! Messages out, pipelined, each with its own verdict.
 //!
 //! Persistent, mandatory, under publisher confirms. [`Publisher::publish`] queues the message and returns; one task hands
-//! all of them to the driver in the order of the calls, and what became of each is awaited apart. A publisher lives as long as its channel: after an error every open
-//! confirm is [`Confirm::Unknown`], and the caller connects again and publishes again under the same ids. While the
-//! broker blocks publishers nothing fails: publishing waits once the messages in flight are at their limit, and the time
-//! does not count against a confirm.
+//! all of them to the driver in the order of the calls, and what became of each is awaited apart. A publisher lives as
+//! long as its channel: after an error every open confirm is [`Confirm::Unknown`], and the caller connects again and
+//! publishes again under the same ids. While the broker blocks publishers nothing fails: publishing waits once the
+//! messages in flight are at their limit, and the time does not count against a confirm.
 //!
 //! Called by `relay`, and through [`publish_all`] by `cli`. It never retries and never skips a message by itself.
 
