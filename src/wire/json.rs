@@ -65,7 +65,11 @@ pub(super) fn parse(body: &[u8]) -> Result<Node<'_>, String> {
     if text.starts_with('\u{feff}') {
         return Err("the body starts with a byte order mark".to_owned());
     }
-    let raw: &RawValue = serde_json::from_str(text).map_err(|error| format!("the body is no JSON: {error}"))?;
+    if text.trim_ascii_start().starts_with('{') {
+        // Reading its members checks the whole of it.
+        return object(text, &Path::Root, deeper(0)?).map(Node::Object);
+    }
+    let raw: &RawValue = serde_json::from_str(text).map_err(|error| no_json(&Path::Root, &error))?;
     node(raw.get(), &Path::Root, 0)
 }
 
