@@ -12,7 +12,8 @@ const ROOM: i32 = 100;
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn events_that_a_full_queue_refuses_are_published_again_in_order() {
     // The broker gives no verdict at all on some events of a queue that is deleted at last.
-    let mut worker = Setup::default().with("CREDITS_RELAY_CONFIRM_TIMEOUT", "5s").start().await;
+    let worker = Setup::default().with("CREDITS_RELAY_CONFIRM_TIMEOUT", "5s").with("CREDITS_RELAY_IN_FLIGHT", "200");
+    let mut worker = worker.start().await;
     worker.broker.bind_events("full", Some(ROOM)).await;
     let load = load(Random::seed_from("CREDITS_TEST_NACK_SEED"), 2000, 100);
     worker.publish_all(&load.messages).await;

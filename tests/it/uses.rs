@@ -185,7 +185,10 @@ impl TestWorker {
             let (given, wanted) = (asked.given[&customer], asked.used[&customer]);
             assert_eq!(given, used + back + balance, "{customer}");
             assert_eq!(wanted, used + short, "{customer}");
-            if back == 0 {
+            // Not by what was taken back: uses and a regrant that come first may leave nothing to take.
+            let poor = customer.trim_start_matches("cus_").parse::<usize>().unwrap() % 2 == 1;
+            if poor {
+                assert_eq!(back, 0, "nobody takes anything back from {customer}");
                 assert_eq!(used, given.min(wanted), "{customer} used all that was there");
                 assert!(short > 0, "{customer} is poor");
             } else {
