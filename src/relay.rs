@@ -37,7 +37,7 @@ const RETRY_FIRST: Duration = Duration::from_millis(100);
 const RETRY_MAX: Duration = Duration::from_secs(4);
 
 /// While more events are under way the cursor moves no more often than this: confirms come many times as often, and a
-/// cursor that is behind after a crash only means that events are sent again, the same bytes.
+/// cursor that is behind when the process ends only means that events are sent again, the same bytes.
 const CURSOR_PAUSE: Duration = Duration::from_millis(50);
 
 /// How long verdicts on events behind a refused one are waited for.
