@@ -3,7 +3,8 @@
 -- Ids of other systems are compared byte by byte, so their columns have the "C" collation: their order here is the
 -- lock order in the code. Numbers are plain numeric under a CHECK, since numeric(p,s) rounds silently and lets NaN
 -- through. There are no foreign keys: rows that belong together are written in one transaction by one statement,
--- a key would be checked once more per row on the hot path, and `credits ledger verify` checks the whole.
+-- a key would be checked once more per row on the hot path, and `credits ledger verify` checks the whole. Literals in
+-- checks have the column's own type (0.0, '{a,b}'::text[]): what has to be cast is folded anew by every statement.
 
 -- Every message that was kept or ignored, as it came. Facts are read from these bodies; there is no second copy.
 create table inbox (
@@ -35,7 +36,8 @@ create table outcomes (
     outcome_id bigint      generated always as identity,
     inbox_id   uuid        not null,
     outcome    text        collate "C" not null
-               constraint outcomes_outcome check (outcome in ('applied', 'duplicate', 'ignored', 'waiting', 'dead-lettered')),
+               constraint outcomes_outcome
+               check (outcome = any ('{applied,duplicate,ignored,waiting,dead-lettered}'::text[])),
     code       text        collate "C",
     reason     text        not null,
     positions  bigint[]    not null, -- the ledger entries that came of it
@@ -56,7 +58,7 @@ create table rules_files (
 -- and adjustments: these belong to no purchase, and `purchase_id` is the inbox row of the message that stated them.
 create table names (
     kind        text collate "C" not null
-                constraint names_kind check (kind in ('payment', 'invoice', 'other', 'refund', 'usage', 'adjustment')),
+                constraint names_kind check (kind = any ('{payment,invoice,other,refund,usage,adjustment}'::text[])),
     value       text collate "C" not null,
     purchase_id uuid, -- absent: mentioned, but by no message that is kept
     constraint names_pkey primary key (value, kind)
@@ -77,11 +79,12 @@ create index purchases_waiting on purchases (waiting_since) where waiting_since 
 create table decisions (
     purchase_id   uuid not null,
     price_id      text collate "C" not null,
-    fact_kind     text collate "C" not null constraint decisions_fact_kind check (fact_kind in ('invoice', 'payment')),
+    fact_kind     text collate "C" not null
+                  constraint decisions_fact_kind check (fact_kind = any ('{invoice,payment}'::text[])),
     fact_id       text collate "C" not null,
     rules_hash    bytea not null,
     verdict       text collate "C" not null
-                  constraint decisions_verdict check (verdict in ('no-rule', 'zero', 'too-much', 'gift')),
+                  constraint decisions_verdict check (verdict = any ('{no-rule,zero,too-much,gift}'::text[])),
     rule          text collate "C",
     grant_id      uuid,
     customer_id   text collate "C",
@@ -114,7 +117,7 @@ create table accounts (
 create table pools (
     customer_id text    collate "C" not null,
     credit_type text    collate "C" not null,
-    balance     numeric not null constraint pools_balance check (balance >= 0 and balance < 1e19),
+    balance     numeric not null constraint pools_balance check (balance >= 0.0 and balance < 1e19),
     sequence    bigint  not null constraint pools_sequence check (sequence >= 0),
     constraint pools_pkey primary key (customer_id, credit_type)
 );
@@ -125,16 +128,16 @@ create table grants (
     customer_id     text        collate "C" not null,
     credit_type     text        collate "C" not null,
     scale           smallint    not null constraint grants_scale check (scale between 0 and 9),
-    amount          numeric     not null constraint grants_amount check (amount > 0 and amount < 1e15),
-    remaining       numeric     not null constraint grants_remaining check (remaining >= 0 and remaining <= amount),
-    asked           numeric     not null constraint grants_asked check (asked >= 0 and asked < 1e15),
-    taken           numeric     not null constraint grants_taken check (taken >= 0 and taken < 1e15),
+    amount          numeric     not null constraint grants_amount check (amount > 0.0 and amount < 1e15),
+    remaining       numeric     not null constraint grants_remaining check (remaining >= 0.0 and remaining <= amount),
+    asked           numeric     not null constraint grants_asked check (asked >= 0.0 and asked < 1e15),
+    taken           numeric     not null constraint grants_taken check (taken >= 0.0 and taken < 1e15),
     revoked         numeric     not null constraint grants_revoked check (revoked > -1e15 and revoked <= amount),
-    basis           numeric     not null constraint grants_basis check (basis > 0 and basis < 1e15),
+    basis           numeric     not null constraint grants_basis check (basis > 0.0 and basis < 1e15),
     category        text        collate "C" not null
-                    constraint grants_category check (category in ('paid', 'promotional')),
+                    constraint grants_category check (category = any ('{paid,promotional}'::text[])),
     priority        smallint    not null constraint grants_priority check (priority between 0 and 100),
-    cost_amount     numeric     constraint grants_cost check (cost_amount >= 0 and cost_amount < 1e15),
+    cost_amount     numeric     constraint grants_cost check (cost_amount >= 0.0 and cost_amount < 1e15),
     cost_currency   text        collate "C",
     effective_at    timestamptz not null,
     expires_at      timestamptz constraint grants_dates check (expires_at > effective_at),
@@ -189,9 +192,11 @@ create table ledger (
     credit_type     text        collate "C" not null,
     sequence        bigint      not null,
     type            text        collate "C" not null
-                    constraint ledger_type check (type in ('schedule', 'grant', 'consume', 'revoke', 'expire', 'reinstate')),
+                    constraint ledger_type
+                    check (type = any ('{schedule,grant,consume,revoke,expire,reinstate}'::text[])),
     delta           numeric     not null,
-    end_balance     numeric     not null constraint ledger_end_balance check (end_balance >= 0 and end_balance < 1e19),
+    end_balance     numeric     not null
+                    constraint ledger_end_balance check (end_balance >= 0.0 and end_balance < 1e19),
     grant_id        uuid,
     grant_remaining numeric,
     grant_status    text        collate "C",
@@ -260,7 +265,7 @@ create table dead_letters (
     -- Open until a person replays it with effect or discards it. Refused again, it opens again; one that was discarded
     -- only under another code than that under which it was discarded.
     state          text        collate "C" not null default 'open'
-                   constraint dead_letters_state check (state in ('open', 'replayed', 'discarded')),
+                   constraint dead_letters_state check (state = any ('{open,replayed,discarded}'::text[])),
     inbox_id       uuid,       -- its row, if it was kept before: a refund that became a conflict
     -- A contradiction: what is stated twice, both values, and the messages that state them.
     conflict_field text,
@@ -282,11 +287,11 @@ create table dead_letter_history (
     act_id         bigint      generated always as identity,
     dead_letter_id bigint      not null,
     act            text        collate "C" not null
-                   constraint dead_letter_history_act check (act in ('replay', 'discard')),
+                   constraint dead_letter_history_act check (act = any ('{replay,discard}'::text[])),
     actor          text        collate "C" not null,
     outcome        text        collate "C" -- of a replay
                    constraint dead_letter_history_outcome
-                   check (outcome in ('applied', 'duplicate', 'ignored', 'waiting', 'dead-lettered')),
+                   check (outcome = any ('{applied,duplicate,ignored,waiting,dead-lettered}'::text[])),
     code           text        collate "C", -- of a replay that was refused again
     reason         text        not null, -- of a replay: why that outcome; of a discard: the person's
     inbox_id       uuid, -- of a replay: the row of the message that is kept

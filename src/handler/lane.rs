@@ -96,8 +96,11 @@ pub struct Lane {
 struct Stopping;
 
 /// Messages that are tried together.
+#[derive(Default)]
 struct Part {
     works: Vec<Work>,
+    /// What came just now: decoded while the database opens the transaction.
+    undecoded: Vec<Delivery>,
     /// Whether they are what is left of a batch that waited for a lock in vain.
     hurried: bool,
     /// How often a stored row ruled it out, while it was a single message.
@@ -105,10 +108,15 @@ struct Part {
 }
 
 impl Part {
+    /// Decodes what is not yet.
+    async fn decode(&mut self) {
+        self.works.extend(self.undecoded.drain(..).map(Work::new));
+    }
+
     /// Keeps the first half and gives the other one.
     fn split(&mut self) -> Self {
         let works = self.works.split_off(self.works.len() / 2);
-        Self { works, hurried: self.hurried, violations: 0 }
+        Self { works, hurried: self.hurried, ..Self::default() }
     }
 }
 
@@ -156,7 +164,7 @@ impl Lane {
     async fn handle(&mut self, batch: Vec<Delivery>) -> Result<(), Stopping> {
         let (suspects, good): (Vec<_>, Vec<_>) =
             batch.into_iter().partition(|delivery| delivery.delivered_before >= ALONE_FROM);
-        let locked = self.run_batch(good.into_iter().map(Work::new).collect()).await?;
+        let locked = self.run_batch(Part { undecoded: good, ..Part::default() }).await?;
         self.locked.extend(locked);
         if !suspects.is_empty() || !self.locked.is_empty() {
             // What comes now may take long, or take the process with it.
@@ -173,7 +181,7 @@ impl Lane {
         let begun = Instant::now();
         if !self.locked.is_empty() && begun >= self.locked_until {
             let locked = std::mem::take(&mut self.locked);
-            self.locked = self.run_batch(locked).await?;
+            self.locked = self.run_batch(Part { works: locked, ..Part::default() }).await?;
             self.locked_until = Instant::now() + LOCKED_PAUSE.max(begun.elapsed() * LOCKED_SHARE);
         }
         Ok(())
@@ -181,11 +189,11 @@ impl Lane {
 
     /// Runs a batch, in ever smaller parts where it fails, until every message has its outcome. Gives back those that
     /// another session holds up.
-    async fn run_batch(&mut self, works: Vec<Work>) -> Result<Vec<Work>, Stopping> {
+    async fn run_batch(&mut self, batch: Part) -> Result<Vec<Work>, Stopping> {
         let mut locked = Vec::new();
-        let mut parts = vec![Part { works, hurried: false, violations: 0 }];
+        let mut parts = vec![batch];
         while let Some(mut part) = parts.pop() {
-            if part.works.is_empty() {
+            if part.works.is_empty() && part.undecoded.is_empty() {
                 continue;
             }
             let error = match self.try_batch(&mut part).await {
@@ -242,7 +250,7 @@ impl Lane {
         report
     }
 
-    async fn commit_batch(&mut self, part: &Part) -> Result<Report, StoreError> {
+    async fn commit_batch(&mut self, part: &mut Part) -> Result<Report, StoreError> {
         let patience = part.hurried.then(|| HURRIED.min(self.parts.database.lock_timeout()));
         let session = match self.session.take() {
             Some(session) => session,
@@ -253,7 +261,8 @@ impl Lane {
         let author = self.parts.handover.author(self.parts.process_start);
         let mut extra = BTreeSet::new();
         loop {
-            let mut batch = session.begin().await?;
+            let (begun, ()) = tokio::join!(session.begin(), part.decode());
+            let mut batch = begun?;
             if let Some(limit) = patience {
                 batch.hurry(limit).await?;
             }
@@ -275,6 +284,8 @@ impl Lane {
     async fn done(&mut self, works: &[Work], report: Report) {
         if !report.entries.is_empty() {
             self.parts.handover.give(report.entries);
+            // Somebody waits for the events, nobody for what follows here.
+            tokio::task::yield_now().await;
         }
         for (work, (outcome, code)) in works.iter().zip(&report.outcomes) {
             let kind = work.decoded.as_ref().ok().map(|decoded| decoded.message.content.message_type());
@@ -392,7 +403,7 @@ impl Lane {
 
     /// Runs one message by itself, however long another session holds it up.
     async fn run_until_done(&mut self, work: Work) -> Result<(), Stopping> {
-        let mut locked = self.run_batch(vec![work]).await?;
+        let mut locked = self.run_batch(Part { works: vec![work], ..Part::default() }).await?;
         while !locked.is_empty() {
             let mut stop = self.parts.stop.clone();
             tokio::select! {
@@ -400,7 +411,7 @@ impl Lane {
                 _ = stop.wait_for(|stop| *stop) => return Err(Stopping),
                 () = tokio::time::sleep(LOCKED_PAUSE) => {}
             }
-            locked = self.run_batch(locked).await?;
+            locked = self.run_batch(Part { works: locked, ..Part::default() }).await?;
         }
         Ok(())
     }

@@ -1,6 +1,9 @@
 //! Amends rows that a batch found: names, purchases, grants, accounts and decisions. Each is one statement, and is
 //! left out where nothing of its kind changed.
 
+use std::collections::HashMap;
+
+use sqlx::PgConnection;
 use uuid::Uuid;
 
 use super::batch::Batch;
@@ -8,7 +11,7 @@ use super::error::StoreError;
 use super::write::{Made, changed_grants, grants_text, messages_text, waiting_text};
 use crate::domain::account::Account;
 use crate::domain::books::{Books, Purchase};
-use crate::domain::ids::PurchaseId;
+use crate::domain::ids::{CustomerId, PurchaseId};
 use crate::domain::message::{Name, Timestamp};
 use crate::domain::purchase::{Decision, Gift, Verdict};
 use crate::domain::rules::WhenPaid;
@@ -68,6 +71,9 @@ impl Batch<'_> {
     /// Grants that have a row. Those that cease to be the one of their line, or of their purchase, are set aside first,
     /// so that the law's unique index never sees two; `write_new` comes later for the same reason.
     pub(super) async fn write_grants(&mut self, books: &Books<'_>) -> Result<(), StoreError> {
+        if self.stored.grants.is_empty() {
+            return Ok(());
+        }
         let old = |made: &Made<'_>| self.stored.grants.contains(&made.grant.terms.grant_id);
         let changed: Vec<Made<'_>> = changed_grants(books).into_iter().filter(old).collect();
         let leaves = |made: &&Made<'_>| made.grant.surplus || self.moves(made);
@@ -108,28 +114,6 @@ impl Batch<'_> {
         .execute(&mut *self.tx)
         .await?;
         Ok(())
-    }
-
-    pub(super) async fn write_accounts(&mut self, books: &Books<'_>) -> Result<(), StoreError> {
-        let moved = |account: &&Account| account.settled_to != self.settled.get(&account.customer_id).copied();
-        let changed: Vec<&Account> =
-            books.changes.accounts.iter().filter_map(|id| books.accounts.get(id)).filter(moved).collect();
-        if changed.is_empty() {
-            return Ok(());
-        }
-        let customers: Vec<&str> = changed.iter().map(|account| account.customer_id.as_str()).collect();
-        let settled: Vec<Timestamp> = changed.iter().filter_map(|account| account.settled_to).collect();
-        let rows = sqlx::query!(
-            "update accounts set settled_to = new.settled_to
-             from unnest($1::text[], $2::timestamptz[]) as new (customer_id, settled_to)
-             where accounts.customer_id = new.customer_id",
-            &customers as _,
-            &settled,
-        )
-        .execute(&mut *self.tx)
-        .await?
-        .rows_affected();
-        if rows == customers.len() as u64 { Ok(()) } else { Err(StoreError::corrupt("an account was not locked")) }
     }
 
     /// Decisions without a grant: written anew for every purchase that changed.
@@ -201,4 +185,31 @@ impl Batch<'_> {
         .await?;
         Ok(())
     }
+}
+
+/// Accounts that were settled further than their row says.
+pub(super) async fn write_accounts(
+    tx: &mut PgConnection,
+    settled: &HashMap<CustomerId, Timestamp>,
+    books: &Books<'_>,
+) -> Result<(), StoreError> {
+    let moved = |account: &&Account| account.settled_to != settled.get(&account.customer_id).copied();
+    let changed: Vec<&Account> =
+        books.changes.accounts.iter().filter_map(|id| books.accounts.get(id)).filter(moved).collect();
+    if changed.is_empty() {
+        return Ok(());
+    }
+    let customers: Vec<&str> = changed.iter().map(|account| account.customer_id.as_str()).collect();
+    let instants: Vec<Timestamp> = changed.iter().filter_map(|account| account.settled_to).collect();
+    let rows = sqlx::query!(
+        "update accounts set settled_to = new.settled_to
+         from unnest($1::text[], $2::timestamptz[]) as new (customer_id, settled_to)
+         where accounts.customer_id = new.customer_id",
+        &customers as _,
+        &instants,
+    )
+    .execute(tx)
+    .await?
+    .rows_affected();
+    if rows == customers.len() as u64 { Ok(()) } else { Err(StoreError::corrupt("an account was not locked")) }
 }

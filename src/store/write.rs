@@ -6,7 +6,8 @@ use rust_decimal::Decimal;
 use sqlx::postgres::PgDatabaseError;
 use uuid::Uuid;
 
-use super::batch::{Batch, Claim};
+use super::amend::write_accounts;
+use super::batch::{Batch, Claim, Stored};
 use super::chain::hash;
 use super::composite::{InboxRow, NewEntry, NewGrant, NewPurchase};
 use super::error::StoreError;
@@ -79,7 +80,6 @@ impl Batch<'_> {
         self.write_grants(books).await?;
         self.write_names(books).await?;
         self.write_purchases(books).await?;
-        self.write_accounts(books).await?;
         self.write_decisions(books).await?;
         let head = self.write_new(books, taken).await?;
         self.write_ledger(books, taken, head, author).await
@@ -125,48 +125,45 @@ impl Batch<'_> {
         Ok(())
     }
 
-    /// Writes what is new, and locks the ledger's head if there are entries for it.
+    /// Writes what is new, and locks the ledger's head if there are entries for it. The accounts that moved are written on
+    /// the way: while their trip goes on, the large one is put together.
     async fn write_new(&mut self, books: &Books<'_>, taken: &[Taken<'_>]) -> Result<Option<Head>, StoreError> {
-        let kept: Vec<InboxRow<'_>> = taken.iter().filter(|taken| taken.is_kept()).map(InboxRow).collect();
-        let new = |id: &&PurchaseId| !self.stored.purchases.contains(*id);
-        let purchases = books.changes.purchases.iter().filter(new).filter_map(|id| books.purchases.get(id));
-        let purchases: Vec<NewPurchase> = purchases.map(|purchase| new_purchase(purchase, books)).collect();
-        let (old_pools, new_pools): (Vec<_>, Vec<_>) = last_of_pools(&books.changes.entries)
-            .into_iter()
-            .partition(|(_, _, _, _, key)| self.stored.pools.contains(key));
-        let grants: Vec<Made<'_>> = self.made_grants(books);
-        let grants: Vec<NewGrant<'_>> = grants.iter().map(NewGrant).collect();
-        if kept.is_empty() && purchases.is_empty() && old_pools.is_empty() && new_pools.is_empty() && grants.is_empty()
-        {
-            return Ok(None);
-        }
-        let head = sqlx::query_file!(
-            "src/store/sql/write_new.sql",
-            &kept as _,
-            &purchases as _,
-            &new_pools.iter().map(|pool| pool.0).collect::<Vec<_>>() as _,
-            &new_pools.iter().map(|pool| pool.1).collect::<Vec<_>>() as _,
-            &new_pools.iter().map(|pool| pool.2).collect::<Vec<_>>(),
-            &new_pools.iter().map(|pool| pool.3).collect::<Vec<_>>(),
-            &old_pools.iter().map(|pool| pool.0).collect::<Vec<_>>() as _,
-            &old_pools.iter().map(|pool| pool.1).collect::<Vec<_>>() as _,
-            &old_pools.iter().map(|pool| pool.2).collect::<Vec<_>>(),
-            &old_pools.iter().map(|pool| pool.3).collect::<Vec<_>>(),
-            &grants as _,
-            !books.changes.entries.is_empty(),
-        )
-        .fetch_optional(&mut *self.tx)
-        .await
-        .map_err(all_wait)?;
+        let stored = &self.stored;
+        let put_together = async {
+            let kept: Vec<InboxRow<'_>> = taken.iter().filter(|taken| taken.is_kept()).map(InboxRow).collect();
+            let new = |id: &&PurchaseId| !stored.purchases.contains(*id);
+            let purchases = books.changes.purchases.iter().filter(new).filter_map(|id| books.purchases.get(id));
+            let purchases: Vec<NewPurchase> = purchases.map(|purchase| new_purchase(purchase, books)).collect();
+            let (old_pools, new_pools): (Vec<_>, Vec<_>) = last_of_pools(&books.changes.entries)
+                .into_iter()
+                .partition(|(_, _, _, _, key)| stored.pools.contains(key));
+            let grants: Vec<Made<'_>> = stored.made_grants(books);
+            let grants: Vec<NewGrant<'_>> = grants.iter().map(NewGrant).collect();
+            let is_any = !(kept.is_empty() && purchases.is_empty() && grants.is_empty())
+                || !(old_pools.is_empty() && new_pools.is_empty());
+            is_any.then(|| {
+                sqlx::query_file!(
+                    "src/store/sql/write_new.sql",
+                    &kept as _,
+                    &purchases as _,
+                    &new_pools.iter().map(|pool| pool.0).collect::<Vec<_>>() as _,
+                    &new_pools.iter().map(|pool| pool.1).collect::<Vec<_>>() as _,
+                    &new_pools.iter().map(|pool| pool.2).collect::<Vec<_>>(),
+                    &new_pools.iter().map(|pool| pool.3).collect::<Vec<_>>(),
+                    &old_pools.iter().map(|pool| pool.0).collect::<Vec<_>>() as _,
+                    &old_pools.iter().map(|pool| pool.1).collect::<Vec<_>>() as _,
+                    &old_pools.iter().map(|pool| pool.2).collect::<Vec<_>>(),
+                    &old_pools.iter().map(|pool| pool.3).collect::<Vec<_>>(),
+                    &grants as _,
+                    !books.changes.entries.is_empty(),
+                )
+            })
+        };
+        let (accounts, new) = tokio::join!(write_accounts(&mut self.tx, &self.settled, books), put_together);
+        accounts?;
+        let Some(new) = new else { return Ok(None) };
+        let head = new.fetch_optional(&mut *self.tx).await.map_err(all_wait)?;
         Ok(head.map(|row| Head::new(row.position, row.hash, row.recorded_at, row.now)))
-    }
-
-    /// The changed grants that have no row yet.
-    fn made_grants<'b>(&self, books: &'b Books<'_>) -> Vec<Made<'b>> {
-        changed_grants(books)
-            .into_iter()
-            .filter(|made| !self.stored.grants.contains(&made.grant.terms.grant_id))
-            .collect()
     }
 
     async fn write_ledger(
@@ -206,6 +203,14 @@ impl Batch<'_> {
         .await?;
         let entry_ids = rows.iter().map(|(row, _)| row.entry_id).collect();
         Ok(Written { before: head.position, recorded_at: head.recorded_at, entry_ids })
+    }
+}
+
+impl Stored {
+    /// The changed grants that have no row yet.
+    fn made_grants<'b>(&self, books: &'b Books<'_>) -> Vec<Made<'b>> {
+        let is_new = |made: &Made<'_>| !self.grants.contains(&made.grant.terms.grant_id);
+        changed_grants(books).into_iter().filter(is_new).collect()
     }
 }
 
