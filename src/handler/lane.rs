@@ -109,7 +109,7 @@ struct Part {
 
 impl Part {
     /// Decodes what is not yet.
-    async fn decode(&mut self) {
+    fn decode(&mut self) {
         self.works.extend(self.undecoded.drain(..).map(Work::new));
     }
 
@@ -261,7 +261,7 @@ impl Lane {
         let author = self.parts.handover.author(self.parts.process_start);
         let mut extra = BTreeSet::new();
         loop {
-            let (begun, ()) = tokio::join!(session.begin(), part.decode());
+            let (begun, ()) = tokio::join!(session.begin(), async { part.decode() });
             let mut batch = begun?;
             if let Some(limit) = patience {
                 batch.hurry(limit).await?;

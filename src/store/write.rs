@@ -139,9 +139,9 @@ impl Batch<'_> {
                 .partition(|(_, _, _, _, key)| stored.pools.contains(key));
             let grants: Vec<Made<'_>> = stored.made_grants(books);
             let grants: Vec<NewGrant<'_>> = grants.iter().map(NewGrant).collect();
-            let is_any = !(kept.is_empty() && purchases.is_empty() && grants.is_empty())
-                || !(old_pools.is_empty() && new_pools.is_empty());
-            is_any.then(|| {
+            let is_nothing = kept.is_empty() && purchases.is_empty() && grants.is_empty();
+            let is_nothing = is_nothing && old_pools.is_empty() && new_pools.is_empty();
+            (!is_nothing).then(|| {
                 sqlx::query_file!(
                     "src/store/sql/write_new.sql",
                     &kept as _,
