@@ -8,7 +8,9 @@
 
 use std::collections::HashMap;
 use std::sync::Arc;
+use std::task::{Context, Poll, Waker};
 
+use futures::future::BoxFuture;
 use futures::stream::FuturesUnordered;
 use futures::{FutureExt, StreamExt};
 use lapin::message::BasicReturnMessage;
@@ -69,8 +71,9 @@ pub(super) async fn follow(channel: Arc<Channel>, exchange: ShortString, mut sen
         tokio::select! {
             taken = sent.recv_many(&mut messages, AT_ONCE), if more => {
                 more = taken > 0;
-                // The set polls first what was pushed first: the driver gets the messages in their order.
-                open.extend(messages.drain(..).map(|message| message.done(Arc::clone(&channel), exchange.clone())));
+                for message in messages.drain(..) {
+                    open.push(message.begin(&channel, &exchange));
+                }
             }
             Some(first) = open.next(), if !open.is_empty() => {
                 let mut done = vec![first];
@@ -84,6 +87,17 @@ pub(super) async fn follow(channel: Arc<Channel>, exchange: ShortString, mut sen
 }
 
 impl Sent {
+    /// Hands the message to the driver here and now, behind those before it. What comes of it is there when it is polled.
+    fn begin(self, channel: &Arc<Channel>, exchange: &ShortString) -> BoxFuture<'static, Done> {
+        let (channel, exchange) = (Arc::clone(channel), exchange.clone());
+        let mut done = self.done(channel, exchange).boxed();
+        // Nobody has to be woken yet: the set of open confirms polls it again before it waits.
+        match done.poll_unpin(&mut Context::from_waker(Waker::noop())) {
+            Poll::Ready(done) => std::future::ready(done).boxed(),
+            Poll::Pending => done,
+        }
+    }
+
     /// Publishes and waits for the confirm; the first poll hands the frames over.
     async fn done(self, channel: Arc<Channel>, exchange: ShortString) -> Done {
         let Self { message_id, key, properties, body, tell, place } = self;
