@@ -4,7 +4,7 @@
 -- lock order in the code. Numbers are plain numeric under a CHECK, since numeric(p,s) rounds silently and lets NaN
 -- through. There are no foreign keys: rows that belong together are written in one transaction by one statement,
 -- a key would be checked once more per row on the hot path, and `credits ledger verify` checks the whole. Literals in
--- checks have the column's own type (0.0, '{a,b}'::text[]): what has to be cast is folded anew by every statement.
+-- checks need no cast (0.0 for a numeric, '{a,b}'::text[]): a cast is folded anew by every statement.
 
 -- Every message that was kept or ignored, as it came. Facts are read from these bodies; there is no second copy.
 create table inbox (
