@@ -6,7 +6,11 @@
 -- a key would be checked once more per row on the hot path, and `credits ledger verify` checks the whole. Literals in
 -- checks need no cast (0.0 for a numeric, '{a,b}'::text[]): a cast is folded anew by every statement.
 
--- Every message that was kept or ignored, as it came. Facts are read from these bodies; there is no second copy.
+-- Counts every outcome, in the order in which they came.
+create sequence outcome_ids;
+
+-- Every message that was kept or ignored, as it came, with its first outcome. Facts are read from these bodies; there is
+-- no second copy.
 create table inbox (
     inbox_id    uuid        not null constraint inbox_pkey primary key, -- UUIDv7: grows with arrival
     source      text        collate "C" not null,
@@ -17,7 +21,15 @@ create table inbox (
     queue       text        collate "C" not null,
     properties  text        not null, -- JSON, as published
     body        bytea       not null,
-    received_at timestamptz not null default clock_timestamp()
+    received_at timestamptz not null default clock_timestamp(),
+    -- Its first outcome: see the view `outcomes`.
+    first_outcome_id bigint   not null default nextval('outcome_ids'),
+    first_outcome    text     collate "C" not null
+                     constraint inbox_first_outcome
+                     check (first_outcome = any ('{applied,duplicate,ignored,waiting}'::text[])),
+    first_reason     text     not null,
+    first_positions  bigint[] not null, -- the ledger entries that came of it
+    first_rules_hash bytea    not null  -- the rules file in force
 );
 
 -- Where a message is claimed. Apart from the inbox, since a refused message's key goes and the inbox never does.
@@ -31,21 +43,31 @@ create table message_keys (
     constraint message_keys_pkey primary key (message_id, source)
 );
 
--- What became of each message, over time: `waiting` is followed by one of the others. Insert-only.
-create table outcomes (
-    outcome_id bigint      generated always as identity,
+-- What became of a message after its first outcome: `waiting` is followed by one of the others, and a repetition is a
+-- `duplicate` of the first. Insert-only. Few messages have any, so the first one needs no row of its own.
+create table later_outcomes (
+    outcome_id bigint      not null default nextval('outcome_ids'),
     inbox_id   uuid        not null,
     outcome    text        collate "C" not null
-               constraint outcomes_outcome
+               constraint later_outcomes_outcome
                check (outcome = any ('{applied,duplicate,ignored,waiting,dead-lettered}'::text[])),
     code       text        collate "C",
     reason     text        not null,
-    positions  bigint[]    not null, -- the ledger entries that came of it
-    rules_hash bytea       not null, -- the rules file in force
+    positions  bigint[]    not null,
+    rules_hash bytea       not null,
     decided_at timestamptz not null default clock_timestamp(),
     -- inbox_id first: `explain` asks for one message's history, in order.
-    constraint outcomes_pkey primary key (inbox_id, outcome_id)
+    constraint later_outcomes_pkey primary key (inbox_id, outcome_id)
 );
+
+-- What became of each message, over time.
+create view outcomes as
+select first_outcome_id as outcome_id, inbox_id, first_outcome as outcome, null::text as code, first_reason as reason,
+       first_positions as positions, first_rules_hash as rules_hash, received_at as decided_at
+from inbox
+union all
+select outcome_id, inbox_id, outcome, code, reason, positions, rules_hash, decided_at
+from later_outcomes;
 
 -- The text of every rules file that was ever in force.
 create table rules_files (
@@ -64,7 +86,8 @@ create table names (
     constraint names_pkey primary key (value, kind)
 );
 
--- A purchase: the messages that make it, the grants that it led to, and who still waits.
+-- A purchase: the messages that make it, the grants that it led to, and who still waits. A purchase that one payment or
+-- invoice makes alone, as most do, has that message's id and no row until anything else touches it: see plain_purchases.
 create table purchases (
     purchase_id   uuid   not null constraint purchases_pkey primary key,
     messages      uuid[] not null,
@@ -174,6 +197,15 @@ create index grants_in_order on grants (customer_id, credit_type, priority, expi
     where spendable;
 -- For the sweeper: what is due anywhere, the oldest first.
 create index grants_due on grants (due_at) where due_at is not null;
+
+-- What the rows of purchases without one would be. Ask only for ids that names or grants point to, and that have no row:
+-- a message that joined another purchase looks the same here.
+create view plain_purchases as
+select inbox_id as purchase_id, array[inbox_id] as messages,
+       array(select grant_id from grants
+             where grants.purchase_id = inbox_id and not surplus and replaced_by is null order by grant_id) as grants
+from inbox
+where type = any ('{payment-succeeded,invoice-issued}'::text[]);
 
 -- Who claimed an identity for a once-only rule.
 create table identity_claims (
@@ -320,8 +352,8 @@ create trigger ledger_append_only before update or delete on ledger for each row
 create trigger ledger_no_truncate before truncate on ledger for each statement execute function refuse_change();
 create trigger inbox_append_only before update or delete on inbox for each row execute function refuse_change();
 create trigger inbox_no_truncate before truncate on inbox for each statement execute function refuse_change();
-create trigger outcomes_append_only before update or delete on outcomes for each row execute function refuse_change();
-create trigger outcomes_no_truncate before truncate on outcomes for each statement execute function refuse_change();
+create trigger later_outcomes_append_only before update or delete on later_outcomes for each row execute function refuse_change();
+create trigger later_outcomes_no_truncate before truncate on later_outcomes for each statement execute function refuse_change();
 create trigger dead_letter_history_append_only before update or delete on dead_letter_history
     for each row execute function refuse_change();
 create trigger dead_letter_history_no_truncate before truncate on dead_letter_history

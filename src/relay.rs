@@ -9,16 +9,13 @@
 //! Called by `app`. It never changes a row but the cursor's.
 
 use std::collections::VecDeque;
-use std::future::Future;
-use std::pin::Pin;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use futures::FutureExt;
 use tokio::sync::watch;
 use uuid::Uuid;
 
-use crate::broker::{BrokerError, Confirm, Health, Options, Outgoing, PublishError, Publisher};
+use crate::broker::{BrokerError, Confirm, Health, Options, Outgoing, PendingConfirm, PublishError, Publisher};
 use crate::config::settings::{RelaySettings, Unroutable};
 use crate::domain::ledger::{LedgerEntry, ShownTerms};
 use crate::handler::handover::Handed;
@@ -81,11 +78,9 @@ enum RelayError {
     Refused { position: i64, why: String },
 }
 
-type Verdict = Pin<Box<dyn Future<Output = Confirm> + Send>>;
-
 /// Events on their way, in order.
 struct Window {
-    open: VecDeque<(i64, Verdict)>,
+    open: VecDeque<(i64, PendingConfirm)>,
     /// The last position that was handed to the broker.
     sent: i64,
     /// The last position of the confirmed prefix.
@@ -104,8 +99,8 @@ impl Window {
         self.sent = self.confirmed;
         self.behind = true;
         let all = async {
-            for (_, verdict) in open {
-                verdict.await;
+            for (_, mut pending) in open {
+                pending.confirmed().await;
             }
         };
         tokio::time::timeout(RUN_OUT, all).await.is_ok()
@@ -239,7 +234,7 @@ impl Relay {
             for (entry, terms) in entries {
                 let position = entry.position.cast_signed();
                 let pending = publisher.publish(self.outgoing(&entry, terms.as_ref())).await?;
-                window.open.push_back((position, Box::pin(pending.confirmed())));
+                window.open.push_back((position, pending));
                 window.sent = position;
             }
             crash::point("published");
@@ -278,13 +273,13 @@ impl Relay {
     /// Cancel-safe: a confirm that was not taken stays in the window.
     async fn settle(&self, window: &mut Window) -> Result<i64, RelayError> {
         let before = window.confirmed;
-        if let Some((position, verdict)) = window.open.front_mut() {
-            let (position, confirm) = (*position, verdict.await);
+        if let Some((position, pending)) = window.open.front_mut() {
+            let (position, confirm) = (*position, pending.confirmed().await);
             window.open.pop_front();
             self.take(window, position, confirm)?;
         }
-        while let Some((position, verdict)) = window.open.front_mut() {
-            let (position, Some(confirm)) = (*position, verdict.now_or_never()) else { break };
+        while let Some((position, pending)) = window.open.front_mut() {
+            let (position, Some(confirm)) = (*position, pending.now()) else { break };
             window.open.pop_front();
             self.take(window, position, confirm)?;
         }

@@ -13,8 +13,9 @@ use std::time::Duration;
 
 use lapin::options::ConfirmSelectOptions;
 use lapin::{BasicProperties, Channel};
+use tokio::sync::oneshot::error::TryRecvError;
 use tokio::sync::{Semaphore, mpsc, oneshot, watch};
-use tokio::time::{sleep, timeout};
+use tokio::time::{Instant, sleep_until, timeout};
 
 pub use super::confirms::Confirm;
 use super::confirms::{self, Sent};
@@ -111,7 +112,7 @@ impl Publisher {
         let Outgoing { message_id, body, .. } = message;
         let sent = Sent { message_id, key, properties, body, tell, place };
         self.sent.send(sent).map_err(|_| PublishError::Closed)?;
-        Ok(PendingConfirm { told, blocked: self.link.blocked(), limit: self.confirm_timeout })
+        Ok(PendingConfirm { told, blocked: self.link.blocked(), limit: self.confirm_timeout, until: None })
     }
 
     /// Whether the broker blocks publishers now, and every change of it.
@@ -132,20 +133,32 @@ pub struct PendingConfirm {
     told: oneshot::Receiver<Confirm>,
     blocked: watch::Receiver<bool>,
     limit: Duration,
+    /// Until when it is waited for, once somebody waits.
+    until: Option<Instant>,
 }
 
 impl PendingConfirm {
     /// Waits for the verdict, [`Confirm::Unknown`] after the confirm timeout. Time in which the broker blocks
-    /// publishers does not count.
-    pub async fn confirmed(mut self) -> Confirm {
+    /// publishers does not count. Cancel-safe; to be asked no more once it has told.
+    pub async fn confirmed(&mut self) -> Confirm {
         loop {
             let blocked = *self.blocked.borrow_and_update();
+            let until = *self.until.get_or_insert_with(|| Instant::now() + self.limit);
             tokio::select! {
                 biased;
                 told = &mut self.told => return told.unwrap_or_else(|_| unknown("the publisher is gone")),
-                Ok(()) = self.blocked.changed() => {}
-                () = sleep(self.limit), if !blocked => return unknown("no confirm in time"),
+                Ok(()) = self.blocked.changed() => self.until = None,
+                () = sleep_until(until), if !blocked => return unknown("no confirm in time"),
             }
+        }
+    }
+
+    /// The verdict if it is there already.
+    pub fn now(&mut self) -> Option<Confirm> {
+        match self.told.try_recv() {
+            Ok(told) => Some(told),
+            Err(TryRecvError::Empty) => None,
+            Err(TryRecvError::Closed) => Some(unknown("the publisher is gone")),
         }
     }
 }
@@ -171,7 +184,7 @@ pub async fn publish_all(
     let mut confirms = Vec::with_capacity(pending.len());
     for one in pending {
         confirms.push(match one {
-            Ok(pending) => pending.confirmed().await,
+            Ok(mut pending) => pending.confirmed().await,
             Err(error) => unknown(&error.to_string()),
         });
     }

@@ -75,5 +75,5 @@ pub async fn wanted(session: &mut Session, args: &Args) -> Result<Wanted, ExitEr
         "expires_after": args.expires_after,
         "reason": args.reason,
     }));
-    Ok(Wanted { customer: terms.customer_id, credit_type: terms.credit_type, fields })
+    Ok(Wanted { customer: terms.customer_id.clone(), credit_type: terms.credit_type.clone(), fields })
 }

@@ -77,7 +77,7 @@ pub async fn wanted(session: &mut Session, args: &Args) -> Result<Wanted, ExitEr
         }
         (grant, ..) => {
             let terms = grant_of(session, grant.unwrap_or(GrantId(uuid::Uuid::nil()))).await?.terms;
-            Ok(Wanted { customer: terms.customer_id, credit_type: terms.credit_type, fields })
+            Ok(Wanted { customer: terms.customer_id.clone(), credit_type: terms.credit_type.clone(), fields })
         }
     }
 }

@@ -9,6 +9,7 @@
 
 use std::cmp::Ordering;
 use std::collections::{BTreeMap, HashMap};
+use std::sync::Arc;
 
 use chrono::TimeDelta;
 
@@ -48,7 +49,7 @@ pub struct Pool {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Grant {
     /// What it is; never edited.
-    pub terms: Terms,
+    pub terms: Arc<Terms>,
     /// Decimal places of its credit type when it was decided: refund fractions round to it.
     pub scale: Scale,
     /// The fact and the rule's ways behind a purchase's grant; absent for others.
@@ -106,7 +107,8 @@ pub struct Cut {
 impl Grant {
     /// A grant as its command makes it, before its first entry.
     #[must_use]
-    pub fn new(terms: Terms, scale: Scale, origin: Option<Origin>, now: Timestamp) -> Self {
+    pub fn new(terms: impl Into<Arc<Terms>>, scale: Scale, origin: Option<Origin>, now: Timestamp) -> Self {
+        let terms = terms.into();
         Self {
             scale,
             origin,
@@ -271,7 +273,7 @@ impl Account {
 
     /// Makes a grant of which `used` was used elsewhere before: nothing of one that starts later.
     pub fn grant_used(&mut self, grant: Grant, used: Credits, now: Timestamp, out: &mut Vec<Entry>) {
-        let terms = grant.terms.clone();
+        let terms = Arc::clone(&grant.terms);
         let grant_id = terms.grant_id;
         let (kind, delta) = if terms.effective_at > now {
             (EntryType::Schedule, Delta::ZERO)
@@ -288,7 +290,7 @@ impl Account {
         // Its own first entry shows the grant as it began, even where the next one ends it.
         self.write(begins, why.clone(), status_at, out);
         if let Some(first) = out.last_mut() {
-            first.terms = Some(Box::new(terms));
+            first.terms = Some(terms);
         }
         if kind == EntryType::Grant && !used.is_zero() {
             let demand = Demand { requested: used, shortfall: Credits::ZERO };

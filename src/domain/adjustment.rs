@@ -331,6 +331,6 @@ fn renewed(
         reason: why.reason.clone(),
         actor: why.actor.clone(),
         cause: why.cause.clone(),
-        ..old.clone()
+        ..Terms::clone(old)
     })
 }

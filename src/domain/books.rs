@@ -7,6 +7,7 @@
 //! Taking messages in one batch gives the same as taking them one at a time. Pure: the clock is an argument.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::sync::Arc;
 
 use super::account::{Account, Cut, Grant, Why};
 use super::facts::{Contradiction, Facts, Kept};
@@ -40,6 +41,17 @@ pub struct Purchase {
     pub decided: Vec<Decision>,
     /// The messages whose last outcome is `waiting`.
     pub waiting: BTreeSet<InboxId>,
+}
+
+impl Purchase {
+    /// Whether one payment or invoice makes it alone, bears its id and waits for nothing: then its message and its grants
+    /// say all there is to say of it.
+    #[must_use]
+    pub fn is_plain(&self) -> bool {
+        let is_sale = |kept: &Kept| matches!(*kept.statement, Statement::Payment(_) | Statement::Invoice(_));
+        let [kept] = self.kept.as_slice() else { return false };
+        self.waiting.is_empty() && kept.inbox_id.0 == self.id.0 && is_sale(kept)
+    }
 }
 
 /// What became of one message.
@@ -318,7 +330,7 @@ impl<'r> Books<'r> {
         self.changes.accounts.insert(terms.customer_id.clone());
         let was_surplus = account.grants.get(&terms.grant_id).is_some_and(|grant| grant.surplus);
         if !account.grants.contains_key(&terms.grant_id) {
-            account.grant(Grant::new(terms.clone(), *scale, Some(origin.clone()), now), now, entries);
+            account.grant(Grant::new(Arc::clone(terms), *scale, Some(origin.clone()), now), now, entries);
         }
         let why = why(want, because, surplus || was_surplus);
         account.bring_to(terms.grant_id, want.target, why, now, entries);

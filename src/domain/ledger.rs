@@ -265,7 +265,7 @@ pub struct Entry {
     /// The grant touched; absent on a `consume` that found nothing.
     pub grant: Option<GrantAfter>,
     /// On a grant's first entry only.
-    pub terms: Option<Box<Terms>>,
+    pub terms: Option<Arc<Terms>>,
     /// On `revoke`, `reinstate` and `consume` only.
     pub demand: Option<Demand>,
     /// Who.

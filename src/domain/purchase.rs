@@ -8,6 +8,7 @@
 
 use std::collections::BTreeMap;
 use std::fmt::{self, Write};
+use std::sync::Arc;
 
 use num_bigint::BigInt;
 
@@ -78,7 +79,7 @@ impl Decision {
             price_id: grant.terms.price_id.clone()?,
             fact: origin.fact.clone(),
             rules_hash: grant.terms.rules_hash?,
-            verdict: Verdict::Gift(Box::new(Gift { terms: grant.terms.clone(), scale: grant.scale, origin })),
+            verdict: Verdict::Gift(Box::new(Gift { terms: Arc::clone(&grant.terms), scale: grant.scale, origin })),
         })
     }
 }
@@ -100,7 +101,7 @@ pub enum Verdict {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Gift {
     /// The grant.
-    pub terms: Terms,
+    pub terms: Arc<Terms>,
     /// Decimal places that fractions of it round to.
     pub scale: Scale,
     /// What decides its targets.
@@ -210,7 +211,7 @@ fn gift(
         cause: first.cause.clone(),
     };
     let origin = Origin { fact: fact.clone(), on_invoice: rule.on_invoice, when_paid: rule.when_paid };
-    Some(Gift { terms, scale: template.scale, origin })
+    Some(Gift { terms: terms.into(), scale: template.scale, origin })
 }
 
 /// What must be true of one grant.

@@ -31,7 +31,7 @@ use crate::wire::{self, Stored};
 pub enum Attempt {
     /// Everything is written: commit it.
     Written(Report),
-    /// These names have to be locked too: start again.
+    /// These names have to be locked too, if any: start again.
     More(BTreeSet<Name>),
 }
 
@@ -61,7 +61,7 @@ pub async fn attempt(
 ) -> Result<Attempt, StoreError> {
     let claims: Vec<Claim<'_>> = works.iter().filter_map(claim).collect();
     let mut wanted = Wanted::of(&claims, &HashMap::new(), rules, extra);
-    let keys = wanted.claim(batch, &claims).await?;
+    let Some(keys) = wanted.claim(batch, &claims).await? else { return Ok(Attempt::More(BTreeSet::new())) };
     if !keys.is_empty() {
         wanted = Wanted::of(&claims, &keys, rules, extra);
     }
@@ -149,9 +149,9 @@ impl Wanted {
         &self,
         batch: &mut Batch<'_>,
         claims: &[Claim<'_>],
-    ) -> Result<HashMap<MessageKey, TakenKey>, StoreError> {
+    ) -> Result<Option<HashMap<MessageKey, TakenKey>>, StoreError> {
         if claims.is_empty() {
-            return Ok(HashMap::new());
+            return Ok(Some(HashMap::new()));
         }
         // Identities come before accounts.
         let none = BTreeSet::new();

@@ -46,6 +46,9 @@ const HURRIED: Duration = Duration::from_millis(100);
 /// between two statements of this one: then the next try sees it. After that it stays there.
 const VIOLATIONS: u32 = 3;
 
+/// So many times in a row a batch that another one overtakes runs again at once, on the same session.
+const OVERTAKEN: u32 = 10;
+
 /// So long the acknowledgement of a few messages waits, for their events to go first: the broker writes both to disk, one
 /// after the other, and only for an event somebody waits.
 const HEAD_START: Duration = Duration::from_millis(5);
@@ -260,22 +263,30 @@ impl Lane {
         let rules = Arc::clone(&self.parts.rules);
         let author = self.parts.handover.author(self.parts.process_start);
         let mut extra = BTreeSet::new();
+        let mut overtaken = 0;
         loop {
             let (begun, ()) = tokio::join!(session.begin(), async { part.decode() });
             let mut batch = begun?;
             if let Some(limit) = patience {
                 batch.hurry(limit).await?;
             }
-            match attempt(&mut batch, &part.works, &rules, &extra, author).await? {
-                Attempt::Written(report) => {
+            match attempt(&mut batch, &part.works, &rules, &extra, author).await {
+                Ok(Attempt::Written(report)) => {
                     batch.commit().await?;
                     crash::point("committed");
                     return Ok(report);
                 }
-                Attempt::More(names) => {
+                Ok(Attempt::More(names)) => {
                     batch.rollback().await?;
                     extra.extend(names);
                 }
+                // Another lane was faster with a key or a name: the session is as good as before.
+                Err(StoreError::Again(_)) if overtaken < OVERTAKEN => {
+                    overtaken += 1;
+                    self.parts.metrics.retried(RetryKind::Conflict);
+                    batch.rollback().await?;
+                }
+                Err(error) => return Err(error),
             }
         }
     }

@@ -231,7 +231,7 @@ impl Batch<'_> {
                     };
                     let (on_invoice, in_full) = (row.on_invoice.ok_or_else(missing)?, row.in_full.ok_or_else(missing)?);
                     Verdict::Gift(Box::new(Gift {
-                        terms: terms.terms()?,
+                        terms: terms.terms()?.into(),
                         scale: scale(row.scale.ok_or_else(missing)?)?,
                         origin: origin(&row.fact_kind, &row.fact_id, on_invoice, in_full)?,
                     }))

@@ -21,6 +21,10 @@ use crate::domain::ids::{
 };
 use crate::domain::message::{FINGERPRINT_VERSION, Fingerprint, Message, MessageKey, Name, Timestamp};
 
+/// So many batches of a session look first which keys and names are known, after one in which some were. Where most
+/// messages are about something known, one batch in so many is begun in vain.
+const WARY: u32 = 50;
+
 /// A transaction on one session. Dropped without a commit it is rolled back.
 #[derive(Debug)]
 pub struct Batch<'s> {
@@ -35,6 +39,8 @@ pub struct Batch<'s> {
     pub(super) early: Early,
     /// Whether it waits for locks more briefly than the session's setting says.
     pub(super) hurried: bool,
+    /// The session's own count: see [`Session`].
+    wary: &'s mut u32,
 }
 
 /// What [`Batch::claim`] made besides the keys, so that it need not be tried again.
@@ -104,6 +110,7 @@ impl Session {
     /// # Errors
     /// [`StoreError`], as everything here.
     pub async fn begin(&mut self) -> Result<Batch<'_>, StoreError> {
+        self.wary = self.wary.saturating_sub(1);
         let tx = self.connection.begin().await?;
         Ok(Batch {
             tx,
@@ -112,6 +119,7 @@ impl Session {
             stored: Stored::default(),
             early: Early::default(),
             hurried: false,
+            wary: &mut self.wary,
         })
     }
 }
@@ -133,7 +141,8 @@ impl Batch<'_> {
         Ok(self.tx.rollback().await?)
     }
 
-    /// Claims the keys of `claims`, and gives those that others took before.
+    /// Claims the keys of `claims`, and gives those that others took before. `None`: it was hoped that all keys and names
+    /// were new, and they are not; roll back and start again, for the next one looks first.
     ///
     /// If all keys are new, the same trip makes `names` as [`Batch::lock_names`] does, and if these are all new too,
     /// the accounts of `customers` as [`Batch::lock_accounts`] does: both know what is done already. So the common
@@ -143,7 +152,7 @@ impl Batch<'_> {
         claims: &[Claim<'_>],
         names: &BTreeMap<Name, Option<PurchaseId>>,
         customers: &BTreeSet<CustomerId>,
-    ) -> Result<HashMap<MessageKey, TakenKey>, StoreError> {
+    ) -> Result<Option<HashMap<MessageKey, TakenKey>>, StoreError> {
         let mut mine: BTreeMap<&MessageKey, &Claim<'_>> = BTreeMap::new();
         for claim in claims {
             mine.entry(&claim.message.key).or_insert(claim);
@@ -154,6 +163,32 @@ impl Batch<'_> {
         let prints: Vec<&[u8]> = mine.values().map(|claim| claim.message.fingerprint.0.as_slice()).collect();
         let (kinds, values, guesses) = name_columns(names);
         let customer_ids: Vec<&str> = customers.iter().map(CustomerId::as_str).collect();
+        if *self.wary == 0 {
+            let made = sqlx::query_file!(
+                "src/store/sql/claim_new.sql",
+                &sources as _,
+                &ids as _,
+                &inbox,
+                &prints as _,
+                FINGERPRINT_VERSION,
+                &kinds as _,
+                &values as _,
+                &guesses as _,
+                &customer_ids as _,
+            );
+            return match made.fetch_one(&mut *self.tx).await.map_err(StoreError::from) {
+                Ok(made) => {
+                    self.early =
+                        Early { names: Some(true), accounts: Some((customers.len(), made.accounts, made.now)) };
+                    Ok(Some(HashMap::new()))
+                }
+                Err(StoreError::Again(_)) => {
+                    *self.wary = WARY;
+                    Ok(None)
+                }
+                Err(other) => Err(other),
+            };
+        }
         let made = sqlx::query_file!(
             "src/store/sql/claim.sql",
             &sources as _,
@@ -171,13 +206,13 @@ impl Batch<'_> {
         if made.keys {
             self.early.names = Some(made.names);
             self.early.accounts = made.names.then_some((customers.len(), made.accounts, made.now));
-            return Ok(HashMap::new());
+            return Ok(Some(HashMap::new()));
         }
         let keys: Vec<&MessageKey> = mine.keys().copied().collect();
         let mut taken = self.taken(&keys).await?;
         // What this batch has just claimed bears the ids that it gave.
         taken.retain(|key, taken| mine.get(key).is_none_or(|claim| claim.inbox_id != taken.inbox_id));
-        Ok(taken)
+        Ok(Some(taken))
     }
 
     async fn taken(&mut self, keys: &[&MessageKey]) -> Result<HashMap<MessageKey, TakenKey>, StoreError> {
@@ -260,24 +295,40 @@ impl Batch<'_> {
         Ok(known)
     }
 
-    /// Locks purchases and gives their rows.
+    /// Locks purchases and gives their rows. Those that have none get one: from now on they have more than one message, or
+    /// a grant that is closed.
     pub async fn lock_purchases(&mut self, ids: &BTreeSet<PurchaseId>) -> Result<Vec<PurchaseRow>, StoreError> {
         if ids.is_empty() {
             return Ok(Vec::new());
         }
         let ids: Vec<Uuid> = ids.iter().map(|id| id.0).collect();
+        let mut rows = self.purchase_rows(&ids).await?;
+        if rows.len() < ids.len() {
+            let made = sqlx::query!(
+                "insert into purchases (purchase_id, messages, grants, waiting)
+                 select purchase_id, messages, grants, '{}' from plain_purchases where purchase_id = any($1)
+                 order by purchase_id on conflict do nothing",
+                &ids,
+            );
+            if made.execute(&mut *self.tx).await?.rows_affected() > 0 {
+                rows = self.purchase_rows(&ids).await?;
+            }
+        }
+        for row in &rows {
+            self.stored.purchases.insert(row.id);
+            self.stored.purchase_of.extend(row.grants.iter().map(|grant| (GrantId(*grant), row.id)));
+        }
+        Ok(rows)
+    }
+
+    async fn purchase_rows(&mut self, ids: &[Uuid]) -> Result<Vec<PurchaseRow>, StoreError> {
         let rows = sqlx::query!(
             "select purchase_id, messages, grants, waiting from purchases
              where purchase_id = any($1) order by purchase_id for update",
-            &ids,
+            ids,
         )
         .fetch_all(&mut *self.tx)
         .await?;
-        for row in &rows {
-            let purchase = PurchaseId(row.purchase_id);
-            self.stored.purchases.insert(purchase);
-            self.stored.purchase_of.extend(row.grants.iter().map(|grant| (GrantId(*grant), purchase)));
-        }
         Ok(rows
             .into_iter()
             .map(|row| PurchaseRow {

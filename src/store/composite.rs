@@ -43,8 +43,8 @@ macro_rules! row_type {
 
 type Encoded = Result<(), BoxDynError>;
 
-/// A row of `inbox`; the database says when it was received.
-pub(super) struct InboxRow<'a>(pub(super) &'a Taken<'a>);
+/// A row of `inbox`, with the positions of what came of it; the database says when it was received and counts its outcome.
+pub(super) struct InboxRow<'a>(pub(super) &'a Taken<'a>, pub(super) Vec<i64>);
 row_type!(InboxRow<'_>, "inbox");
 
 impl InboxRow<'_> {
@@ -60,6 +60,11 @@ impl InboxRow<'_> {
         record.encode(self.0.properties)?;
         record.encode(self.0.body)?;
         record.encode(None::<Timestamp>)?;
+        record.encode(None::<i64>)?;
+        record.encode(self.0.record.outcome.name())?;
+        record.encode(self.0.record.reason.as_str())?;
+        record.encode(self.1.as_slice())?;
+        record.encode(None::<&[u8]>)?;
         Ok(())
     }
 }

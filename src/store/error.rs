@@ -8,10 +8,14 @@ use sqlx::postgres::PgDatabaseError;
 /// is to blame.
 const COUNTED: [&str; 2] = ["ledger_pkey", "dead_letters_pkey"];
 
+/// Keys that a batch claims once it has seen that they are free: if one is taken, another session was faster, and the next
+/// try sees its row.
+const CLAIMED: [&str; 3] = ["message_keys_pkey", "names_pkey", "accounts_pkey"];
+
 /// Why the database did not do what was asked.
 #[derive(Debug, thiserror::Error)]
 pub enum StoreError {
-    /// Deadlock or serialization failure: run it again now.
+    /// Deadlock, serialization failure, or another session claimed the same a moment ago: run it again now.
     #[error("the database asks to run it again: {0}")]
     Again(#[source] sqlx::Error),
     /// There is no session to be had: back off, try again.
@@ -126,9 +130,11 @@ impl From<sqlx::Error> for StoreError {
             Some("57014") => Self::Busy(error),
             Some("22003" | "22021" | "22P02" | "22P05" | "23514" | "54000") => Self::Content(error),
             Some(code) if code.starts_with("23") => {
-                let counted = |constraint: &str| COUNTED.contains(&constraint);
-                let constraint = error.as_database_error().and_then(sqlx::error::DatabaseError::constraint);
-                if constraint.is_some_and(counted) { Self::Corrupt(error.to_string()) } else { Self::Violated(error) }
+                match error.as_database_error().and_then(sqlx::error::DatabaseError::constraint) {
+                    Some(counted) if COUNTED.contains(&counted) => Self::Corrupt(error.to_string()),
+                    Some(claimed) if CLAIMED.contains(&claimed) => Self::Again(error),
+                    _ => Self::Violated(error),
+                }
             }
             Some("0A000" | "25006" | "25P02" | "25P03" | "57P01" | "57P02" | "57P03" | "57P05") => Self::Lost(error),
             Some(code) if code.starts_with("08") => Self::Lost(error),

@@ -203,7 +203,7 @@ impl GrantRow {
             _ => None,
         };
         Ok(Grant {
-            terms: self.terms.terms()?,
+            terms: self.terms.terms()?.into(),
             scale: scale(self.scale)?,
             origin,
             surplus: self.surplus,

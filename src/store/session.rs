@@ -39,6 +39,8 @@ pub struct Database {
 #[derive(Debug)]
 pub struct Session {
     pub(super) connection: PgConnection,
+    /// For so many batches it looks first which keys and names are known: see [`super::batch`].
+    pub(super) wary: u32,
 }
 
 impl Database {
@@ -103,7 +105,7 @@ impl Database {
         let connected = tokio::time::timeout(self.options.connect_timeout, connecting).await;
         let late = |_| Err(sqlx::Error::Io(std::io::ErrorKind::TimedOut.into()));
         match connected.unwrap_or_else(late).map_err(StoreError::from) {
-            Ok(connection) => Ok(Session { connection }),
+            Ok(connection) => Ok(Session { connection, wary: 0 }),
             Err(StoreError::Lost(source)) => Err(StoreError::Unreachable { place: place(&options), source }),
             Err(other) => Err(other),
         }

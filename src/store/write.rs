@@ -14,7 +14,7 @@ use super::error::StoreError;
 use super::rows::LedgerRow;
 use crate::domain::account::{Account, Grant};
 use crate::domain::books::{Books, Purchase, Record, TakenKey};
-use crate::domain::ids::{GrantId, InboxId, PurchaseId};
+use crate::domain::ids::{GrantId, PurchaseId};
 use crate::domain::ledger::Entry;
 use crate::domain::message::{FINGERPRINT_VERSION, MessageKey, Name, Timestamp};
 use crate::domain::outcome::Outcome;
@@ -81,7 +81,7 @@ impl Batch<'_> {
         self.write_names(books).await?;
         self.write_purchases(books).await?;
         self.write_decisions(books).await?;
-        let head = self.write_new(books, taken).await?;
+        let head = self.write_new(books).await?;
         self.write_ledger(books, taken, head, author).await
     }
 
@@ -127,24 +127,22 @@ impl Batch<'_> {
 
     /// Writes what is new, and locks the ledger's head if there are entries for it. The accounts that moved are written on
     /// the way: while their trip goes on, the large one is put together.
-    async fn write_new(&mut self, books: &Books<'_>, taken: &[Taken<'_>]) -> Result<Option<Head>, StoreError> {
+    async fn write_new(&mut self, books: &Books<'_>) -> Result<Option<Head>, StoreError> {
         let stored = &self.stored;
         let put_together = async {
-            let kept: Vec<InboxRow<'_>> = taken.iter().filter(|taken| taken.is_kept()).map(InboxRow).collect();
             let new = |id: &&PurchaseId| !stored.purchases.contains(*id);
             let purchases = books.changes.purchases.iter().filter(new).filter_map(|id| books.purchases.get(id));
+            let purchases = purchases.filter(|purchase| !purchase.is_plain());
             let purchases: Vec<NewPurchase> = purchases.map(|purchase| new_purchase(purchase, books)).collect();
             let (old_pools, new_pools): (Vec<_>, Vec<_>) = last_of_pools(&books.changes.entries)
                 .into_iter()
                 .partition(|(_, _, _, _, key)| stored.pools.contains(key));
             let grants: Vec<Made<'_>> = stored.made_grants(books);
             let grants: Vec<NewGrant<'_>> = grants.iter().map(NewGrant).collect();
-            let is_nothing = kept.is_empty() && purchases.is_empty() && grants.is_empty();
-            let is_nothing = is_nothing && old_pools.is_empty() && new_pools.is_empty();
+            let is_nothing = purchases.is_empty() && grants.is_empty() && old_pools.is_empty() && new_pools.is_empty();
             (!is_nothing).then(|| {
                 sqlx::query_file!(
                     "src/store/sql/write_new.sql",
-                    &kept as _,
                     &purchases as _,
                     &new_pools.iter().map(|pool| pool.0).collect::<Vec<_>>() as _,
                     &new_pools.iter().map(|pool| pool.1).collect::<Vec<_>>() as _,
@@ -182,6 +180,9 @@ impl Batch<'_> {
         };
         let rows = chained(entries, &head);
         let last = rows.last();
+        let kept = taken.iter().filter(|taken| taken.is_kept());
+        let kept: Vec<InboxRow<'_>> =
+            kept.map(|taken| InboxRow(taken, positions(taken.record, head.position).collect())).collect();
         let told = told(books, taken, head.position);
         let new: Vec<NewEntry<'_>> = rows.iter().map(|(row, hash)| NewEntry(row, hash)).collect();
         sqlx::query_file!(
@@ -192,6 +193,7 @@ impl Batch<'_> {
             last.map_or(head.recorded_at, |(row, _)| row.recorded_at),
             &new as _,
             books.rules.hash.0.as_slice(),
+            &kept as _,
             &told.inbox,
             &told.outcomes as _,
             &told.codes as _,
@@ -329,7 +331,7 @@ fn chained<'e>(entries: &'e [Entry], head: &Head) -> Vec<(LedgerRow<'e>, [u8; 32
     rows
 }
 
-/// Columns of `outcomes`.
+/// Columns of `later_outcomes`.
 #[derive(Default)]
 struct Told<'b> {
     inbox: Vec<Uuid>,
@@ -339,18 +341,23 @@ struct Told<'b> {
     positions: Vec<String>,
 }
 
-/// What became of every message that has a row: those of the batch, and earlier ones that it settled.
+/// What became of every message that has a row before this outcome: of repetitions in the batch, and of earlier messages
+/// that it settled.
 fn told<'b>(books: &'b Books<'_>, taken: &[Taken<'b>], before: i64) -> Told<'b> {
-    let refused = |record: &&Record| record.outcome != Outcome::DeadLettered;
-    let records = taken.iter().map(|taken| taken.record).filter(refused).chain(&books.changes.earlier);
+    let has_row = |taken: &&Taken<'_>| !taken.is_kept() && taken.record.outcome != Outcome::DeadLettered;
+    let records = taken.iter().filter(has_row).map(|taken| taken.record).chain(&books.changes.earlier);
     let mut told = Told::default();
-    for Record { inbox_id: InboxId(inbox), outcome, code, reason, entries, .. } in records {
-        let position = |entry: &usize| before + i64::try_from(*entry).unwrap_or(i64::MAX - before) + 1;
-        told.inbox.push(*inbox);
-        told.outcomes.push(outcome.name());
-        told.codes.push(code.map(crate::domain::outcome::RefusalCode::name));
-        told.reasons.push(reason);
-        told.positions.push(array(entries.iter().map(position)));
+    for record in records {
+        told.inbox.push(record.inbox_id.0);
+        told.outcomes.push(record.outcome.name());
+        told.codes.push(record.code.map(crate::domain::outcome::RefusalCode::name));
+        told.reasons.push(&record.reason);
+        told.positions.push(array(positions(record, before)));
     }
     told
+}
+
+/// The places in the ledger of the entries that came of a message.
+fn positions(record: &Record, before: i64) -> impl Iterator<Item = i64> {
+    record.entries.iter().map(move |entry| before + i64::try_from(*entry).unwrap_or(i64::MAX - before) + 1)
 }

@@ -144,8 +144,7 @@ fn kind(event: &Fields<'_>) -> Option<MessageType> {
 fn version(event: &Fields<'_>, name: &str) {
     let supported = match event.get(name) {
         None => true,
-        Some(Node::Text(version)) => is_one(version),
-        Some(Node::Number(version)) => is_one(version),
+        Some(Node::Text(version) | Node::Number(version)) => is_one(version),
         Some(_) => false,
     };
     if !supported {

@@ -21,6 +21,9 @@ pub const CONTENT_TYPE: &str = "application/cloudevents+json";
 /// The `type` of every event, and the first word of its routing key.
 pub const EVENT_TYPE: &str = "ledger-changed";
 
+/// Room for an event without growing, in bytes.
+const EVENT_ROOM: usize = 1024;
+
 /// Decimal places of the price per credit; what lies beyond is dropped.
 const PER_CREDIT_PLACES: u32 = 12;
 
@@ -54,7 +57,7 @@ pub fn event(entry: &LedgerEntry, terms: Option<&ShownTerms>, source: &str) -> E
         datacontenttype: "application/json",
         data: data(entry, terms.as_ref()),
     };
-    let body = super::json_text(&body).into_bytes();
+    let body = super::json_bytes(&body, EVENT_ROOM).unwrap_or_default();
     Event { routing_key: [EVENT_TYPE, ".", said.kind.name()].concat(), body, message_id }
 }
 

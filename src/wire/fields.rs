@@ -221,7 +221,7 @@ impl<'a> Fields<'a> {
                 self.note(RefusalCode::InvalidAmount, name, what);
                 return None;
             }
-            Node::Number(digits) => digits,
+            Node::Number(digits) => digits.as_ref(),
             _ => {
                 self.invalid(name, "is no decimal text");
                 return None;

@@ -2,8 +2,11 @@
 //!
 //! `serde_json` does the grammar; this file adds what it leaves open: a byte order mark, a key that stands twice, more
 //! than [`MAX_DEPTH`] levels and a NUL are refused. Numbers stay text, so no float ever stands between a message and
-//! an amount, and `1e400` or 40 digits are judged by the field they stand in. Each level is scanned once more than the
-//! level above it, and the scan itself does not recurse, so depth costs neither the stack nor much time.
+//! an amount, and `1e400` or 40 digits are judged by the field they stand in.
+//!
+//! A body is read twice at most: `plain` reads in one pass what nearly every body is made of, and gives up at the first
+//! thing that is rare or wrong. Then each level is read by itself, which takes one scan more for each level, but knows
+//! where it stands and what a number looked like. The scans do not recurse, so depth costs neither the stack nor much time.
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
@@ -12,6 +15,8 @@ use std::fmt;
 use serde::Deserialize;
 use serde::de::{Deserializer, MapAccess, Visitor};
 use serde_json::value::RawValue;
+
+use super::plain;
 
 /// The most levels of objects and lists, the outermost included.
 pub(super) const MAX_DEPTH: usize = 64;
@@ -25,7 +30,7 @@ pub(super) enum Node<'a> {
     Null,
     Bool(bool),
     /// As it was written: `49.10`, `1e400`, `-0`.
-    Number(&'a str),
+    Number(Cow<'a, str>),
     /// Unescaped, without NUL.
     Text(Cow<'a, str>),
     List(Vec<Node<'a>>),
@@ -65,6 +70,11 @@ pub(super) fn parse(body: &[u8]) -> Result<Node<'_>, String> {
     if text.starts_with('\u{feff}') {
         return Err("the body starts with a byte order mark".to_owned());
     }
+    plain::read(text).map_or_else(|| by_levels(text), Ok)
+}
+
+/// Parses a whole text level by level.
+pub(super) fn by_levels(text: &str) -> Result<Node<'_>, String> {
     if text.trim_ascii_start().starts_with('{') {
         // Reading its members checks the whole of it.
         return object(text, &Path::Root, deeper(0)?).map(Node::Object);
@@ -82,7 +92,7 @@ fn node<'a>(text: &'a str, path: &Path<'_>, depth: usize) -> Result<Node<'a>, St
         Some(b't') => Ok(Node::Bool(true)),
         Some(b'f') => Ok(Node::Bool(false)),
         Some(b'n') => Ok(Node::Null),
-        _ => Ok(Node::Number(text)),
+        _ => Ok(Node::Number(text.into())),
     }
 }
 
@@ -127,9 +137,10 @@ fn no_json(path: &Path<'_>, error: &serde_json::Error) -> String {
 /// An object's members in the order in which they stand, keys that stand twice included.
 struct Members<'a>(Vec<(Key<'a>, &'a RawValue)>);
 
+/// A key; borrowed where it has no escape.
 #[derive(Deserialize)]
 #[serde(transparent)]
-struct Key<'a>(#[serde(borrow)] Cow<'a, str>);
+pub(super) struct Key<'a>(#[serde(borrow)] pub(super) Cow<'a, str>);
 
 impl<'de> Deserialize<'de> for Members<'de> {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {

@@ -28,7 +28,7 @@ async fn twelve_sigkills_under_20000_messages_change_nothing() {
 async fn kill_at(worker: &mut TestWorker, moments: &[usize]) {
     for (kill, moment) in moments.iter().enumerate() {
         until("the next kill's moment", LIMIT, async || {
-            let outcomes = worker.number("select last_value from outcomes_outcome_id_seq").await?;
+            let outcomes = worker.number("select last_value from outcome_ids").await?;
             let reached = usize::try_from(outcomes).unwrap() >= *moment;
             if reached { Ok(()) } else { Err(format!("{outcomes} outcomes, kill {kill} is due at {moment}")) }
         })

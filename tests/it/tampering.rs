@@ -85,8 +85,11 @@ const RESTRICT_VIOLATION: &str = "23001";
 async fn the_database_refuses_to_change_the_ledger_whoever_asks() {
     let worker = TestWorker::start().await;
     write_twenty_entries(&worker).await;
+    let repeated = payment_succeeded();
+    worker.deliver_twice(&repeated).await;
+    worker.assert_outcomes(&repeated, &["applied", "duplicate"]).await;
     for (role, refusal) in [("set role credits_worker", INSUFFICIENT_PRIVILEGE), ("reset role", RESTRICT_VIOLATION)] {
-        for table in ["ledger", "inbox", "outcomes"] {
+        for table in ["ledger", "inbox", "later_outcomes"] {
             let column = if table == "ledger" { "actor = actor" } else { "inbox_id = inbox_id" };
             for statement in
                 [format!("update {table} set {column}"), format!("delete from {table}"), format!("truncate {table}")]

@@ -12,7 +12,7 @@ async fn every_message_gets_its_own_verdict() {
         let key = keys[id % keys.len()];
         pending.push((key, publisher.publish(message(key, &id.to_string())).await.unwrap()));
     }
-    for (key, one) in pending {
+    for (key, mut one) in pending {
         let confirm = timeout(LIMIT, one.confirmed()).await.unwrap();
         match key {
             "free" => assert_eq!(confirm, Confirm::Acked),
@@ -49,7 +49,7 @@ async fn a_missing_exchange_is_unknown_in_words_until_the_publisher_declares_it_
     place.output_queue("free").await;
     let mut publisher = Publisher::connect(&place.options, &place.health).await.unwrap();
     place.delete_exchange(&place.options.credits_exchange).await;
-    let lost = publisher.publish(message("free", "1")).await.unwrap();
+    let mut lost = publisher.publish(message("free", "1")).await.unwrap();
     match timeout(LIMIT, lost.confirmed()).await.unwrap() {
         Confirm::Unknown { reason } => {
             assert!(reason.contains("NOT_FOUND") && reason.contains(&place.options.credits_exchange), "{reason}");
@@ -60,10 +60,10 @@ async fn a_missing_exchange_is_unknown_in_words_until_the_publisher_declares_it_
     drop(publisher);
 
     let mut publisher = Publisher::connect(&place.options, &place.health).await.unwrap();
-    let unbound = publisher.publish(message("free", "1")).await.unwrap();
+    let mut unbound = publisher.publish(message("free", "1")).await.unwrap();
     assert!(matches!(timeout(LIMIT, unbound.confirmed()).await.unwrap(), Confirm::Returned { .. }));
     place.bind("out-free", "free").await;
-    let again = publisher.publish(message("free", "1")).await.unwrap();
+    let mut again = publisher.publish(message("free", "1")).await.unwrap();
     assert_eq!(timeout(LIMIT, again.confirmed()).await.unwrap(), Confirm::Acked);
     assert!(place.health.view().publishing);
     publisher.close().await;
@@ -81,7 +81,7 @@ async fn a_dropped_publisher_leaves_its_confirms_unknown() {
         pending.push(publisher.publish(message("free", &id.to_string())).await.unwrap());
     }
     drop(publisher);
-    for one in pending {
+    for mut one in pending {
         let confirm = timeout(LIMIT, one.confirmed()).await.expect("a verdict, whatever it is");
         assert!(matches!(confirm, Confirm::Acked | Confirm::Unknown { .. }), "{confirm:?}");
     }

@@ -1,6 +1,7 @@
 //! What an adjustment does, or did: credits, cost, dates, and the balance before and after.
 
 use std::collections::{BTreeMap, HashMap};
+use std::sync::Arc;
 
 use rust_decimal::Decimal;
 use serde_json::{Value, json};
@@ -24,7 +25,7 @@ pub(super) struct Effect {
     key: MessageKey,
     adjustment: Adjustment,
     entries: Vec<LedgerEntry>,
-    terms: HashMap<GrantId, Terms>,
+    terms: HashMap<GrantId, Arc<Terms>>,
     standing: Standing,
 }
 
@@ -41,7 +42,7 @@ impl Effect {
         let entries = tried.entries.into_iter().enumerate().filter(|(at, _)| own.contains(at));
         let entries: Vec<LedgerEntry> = entries.map(|(_, entry)| entry).collect();
         let mut terms = terms_of(session, &entries).await?;
-        terms.extend(entries.iter().filter_map(|line| line.entry.terms.as_deref()).map(|t| (t.grant_id, t.clone())));
+        terms.extend(entries.iter().filter_map(|line| line.entry.terms.as_ref()).map(|t| (t.grant_id, Arc::clone(t))));
         let (key, adjustment) = (stated.key.clone(), stated.adjustment.clone());
         Ok(Self { key, adjustment, entries, terms, standing: Standing::TriedOut })
     }
@@ -119,7 +120,7 @@ impl Effect {
 
     /// The terms of the grant that it makes.
     fn made(&self) -> Option<&Terms> {
-        self.terms.get(&self.adjustment.made())
+        self.terms.get(&self.adjustment.made()).map(Arc::as_ref)
     }
 
     /// What is granted, or else what is taken back.
@@ -207,7 +208,7 @@ fn grant_json(terms: &Terms) -> Value {
 }
 
 /// The terms of the grants that entries touched, as far as they are written.
-async fn terms_of(session: &mut Session, entries: &[LedgerEntry]) -> Result<HashMap<GrantId, Terms>, ExitError> {
+async fn terms_of(session: &mut Session, entries: &[LedgerEntry]) -> Result<HashMap<GrantId, Arc<Terms>>, ExitError> {
     let ids: Vec<Uuid> = entries.iter().filter_map(|line| line.entry.grant).map(|grant| grant.grant_id.0).collect();
     let grants = session.snapshot().await?.grants_of(&ids).await?;
     Ok(grants.into_iter().map(|(id, grant)| (id, grant.terms)).collect())

@@ -4,6 +4,7 @@ mod shown;
 
 use std::collections::{BTreeSet, HashMap};
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
 
 use chrono::DateTime;
@@ -207,7 +208,7 @@ async fn as_rules_made_them(
             let Some(last) = grants.get_mut(&id) else { continue };
             match before.get(&GrantId(old)) {
                 Some(first) => *last = Grant { asked: last.asked, ..first.clone() },
-                None => last.terms.replaces = None,
+                None => Arc::make_mut(&mut last.terms).replaces = None,
             }
         }
     }

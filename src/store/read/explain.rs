@@ -188,8 +188,9 @@ impl Snapshot<'_> {
 
     async fn outcomes(&mut self, InboxId(inbox_id): InboxId) -> Result<Vec<Told>, StoreError> {
         let rows = sqlx::query!(
-            "select outcome, code, reason, positions, rules_hash, decided_at
-             from outcomes where inbox_id = $1 order by outcome_id",
+            r#"select outcome as "outcome!", code, reason as "reason!", positions as "positions!",
+                      rules_hash as "rules_hash!", decided_at as "decided_at!"
+               from outcomes where inbox_id = $1 order by outcome_id"#,
             inbox_id,
         )
         .fetch_all(&mut *self.tx)

@@ -35,7 +35,7 @@ macro_rules! arrived {
                 structured: row.structured,
                 body: row.body,
             },
-            taken: row.taken.unwrap_or_default(),
+            taken: row.taken,
         }
     }};
 }
@@ -103,8 +103,7 @@ impl Snapshot<'_> {
     /// The next messages of `range` behind `after`, by arrival.
     pub async fn page(&mut self, range: ArrivalRange, after: InboxId, limit: i64) -> Result<Vec<Arrived>, StoreError> {
         let rows = sqlx::query!(
-            "select inbox_id, source, message_id, type as kind, time, structured, body,
-                    (select min(outcome_id) from outcomes where outcomes.inbox_id = inbox.inbox_id) as taken
+            "select inbox_id, source, message_id, type as kind, time, structured, body, first_outcome_id as taken
              from inbox
              where inbox_id > $1 and inbox_id >= $2 and inbox_id < $3
              order by inbox_id limit $4",
@@ -138,8 +137,7 @@ impl Snapshot<'_> {
         .await?;
         let Some(last) = last else { return Ok(None) };
         let rows = sqlx::query!(
-            "select inbox_id, source, message_id, type as kind, time, structured, body,
-                    (select min(outcome_id) from outcomes where outcomes.inbox_id = inbox.inbox_id) as taken
+            "select inbox_id, source, message_id, type as kind, time, structured, body, first_outcome_id as taken
              from inbox where inbox_id > $1 and inbox_id <= $2 and type = $3 order by inbox_id",
             after.0,
             last,
@@ -157,8 +155,7 @@ impl Snapshot<'_> {
             return Ok(Vec::new());
         }
         let rows = sqlx::query!(
-            "select inbox_id, source, message_id, type as kind, time, structured, body,
-                    (select min(outcome_id) from outcomes where outcomes.inbox_id = inbox.inbox_id) as taken
+            "select inbox_id, source, message_id, type as kind, time, structured, body, first_outcome_id as taken
              from inbox where inbox_id = any($1)",
             ids,
         )
@@ -172,11 +169,17 @@ impl Snapshot<'_> {
         let kinds: Vec<&str> = names.iter().map(Name::kind).collect();
         let values: Vec<&str> = names.iter().map(Name::value).collect();
         let rows = sqlx::query!(
-            "select purchase_id, messages, grants, waiting from purchases
-             where purchase_id in (
-                 select n.purchase_id from names n join unnest($1::text[], $2::text[]) as wanted (kind, value)
-                      on n.kind = wanted.kind and n.value = wanted.value)
-             order by purchase_id",
+            r#"with named as materialized (
+                   select distinct n.purchase_id
+                   from names n join unnest($1::text[], $2::text[]) as wanted (kind, value)
+                        on n.kind = wanted.kind and n.value = wanted.value
+               )
+               select purchase_id as "purchase_id!", messages as "messages!", grants as "grants!", waiting as "waiting!"
+               from named join purchases using (purchase_id)
+               union all
+               select purchase_id, messages, grants, '{}'::uuid[] from named join plain_purchases using (purchase_id)
+               where not exists (select from purchases where purchases.purchase_id = named.purchase_id)
+               order by 1"#,
             &kinds as _,
             &values as _,
         )
@@ -199,7 +202,7 @@ impl Snapshot<'_> {
     /// The grants that signups led to: the message's row and the grant's id.
     pub async fn given_by_signups(&mut self, signups: &[Uuid]) -> Result<Vec<(InboxId, Uuid)>, StoreError> {
         let rows = sqlx::query!(
-            r#"select o.inbox_id, l.grant_id as "grant_id!"
+            r#"select o.inbox_id as "inbox_id!", l.grant_id as "grant_id!"
                from outcomes o cross join unnest(o.positions) as place join ledger l on l.position = place
                where o.inbox_id = any($1) and l.amount is not null and l.price_id is null and l.grant_id is not null"#,
             signups,

@@ -1,8 +1,9 @@
--- What the worker may do. {role} is the role's name. No UPDATE or DELETE on inbox, outcomes, rules files, ledger and the
+-- What the worker may do. {role} is the role's name. No UPDATE or DELETE on inbox, later outcomes, rules files, ledger and the
 -- history of dead letters; of a dead letter neither bytes nor properties ever change.
 grant usage on schema public to {role};
 grant select on all tables in schema public to {role};
-grant insert on inbox, outcomes, rules_files, ledger, message_keys, names, purchases, decisions, accounts, pools,
+grant usage on sequence outcome_ids to {role};
+grant insert on inbox, later_outcomes, rules_files, ledger, message_keys, names, purchases, decisions, accounts, pools,
     grants, identity_claims, dead_letters, dead_letter_history, attempts to {role};
 grant update (purchase_id) on names to {role};
 grant update on purchases, accounts, pools, ledger_head, relay_cursor to {role};

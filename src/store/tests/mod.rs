@@ -1,6 +1,7 @@
 //! A database of one's own on the real server, filled as the worker fills it; and the tests of this room on it.
 
 mod backlog;
+mod claims;
 mod in_order;
 mod past;
 mod read;
@@ -16,7 +17,7 @@ use sqlx::{AssertSqlSafe, Executor, Row};
 use uuid::Uuid;
 
 use super::migrate::migrate;
-use super::{Database, Options, Session};
+use super::{Database, Options, Session, StoreError};
 use crate::broker::{ChannelId, Delivery, Properties};
 use crate::config::RulesFile;
 use crate::domain::ids::CustomerId;
@@ -135,18 +136,31 @@ impl TestDatabase {
 
     /// Takes bodies of messages in one batch, as the worker does, and gives what became of each.
     pub(crate) async fn take(&self, bodies: &[impl AsRef<[u8]>]) -> Vec<(Outcome, Option<RefusalCode>)> {
+        self.take_on(&mut self.session().await, bodies).await.0
+    }
+
+    /// The same on one session; also how often the batch was begun.
+    pub(crate) async fn take_on(
+        &self,
+        session: &mut Session,
+        bodies: &[impl AsRef<[u8]>],
+    ) -> (Vec<(Outcome, Option<RefusalCode>)>, usize) {
         let works: Vec<Work> = bodies.iter().map(|body| Work::new(delivery(body.as_ref()))).collect();
         let mut extra = BTreeSet::new();
-        let mut session = self.session().await;
+        let mut begun = 0;
         loop {
+            begun += 1;
             let mut batch = session.begin().await.unwrap();
-            match attempt(&mut batch, &works, &self.rules, &extra, None).await.unwrap() {
-                Attempt::Written(report) => {
+            match attempt(&mut batch, &works, &self.rules, &extra, None).await {
+                Ok(Attempt::Written(report)) => {
                     batch.commit().await.unwrap();
-                    return report.outcomes;
+                    return (report.outcomes, begun);
                 }
-                Attempt::More(more) => extra.extend(more),
+                Ok(Attempt::More(more)) => extra.extend(more),
+                Err(StoreError::Again(_)) => {}
+                Err(other) => panic!("{other}"),
             }
+            batch.rollback().await.unwrap();
         }
     }
 }

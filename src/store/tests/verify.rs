@@ -211,7 +211,7 @@ async fn rows_that_the_ledger_does_not_know_are_named_without_a_position() {
 #[tokio::test]
 async fn the_worker_may_not_change_the_ledger() {
     let db = ledger().await;
-    for table in ["ledger", "inbox", "outcomes", "rules_files", "dead_letter_history"] {
+    for table in ["ledger", "inbox", "later_outcomes", "rules_files", "dead_letter_history"] {
         let column = if table == "rules_files" { "text" } else { "reason" };
         let column = if table == "inbox" { "queue" } else { column };
         for sql in [
@@ -243,12 +243,12 @@ async fn the_worker_may_not_change_what_a_dead_letter_said() {
 #[tokio::test]
 async fn the_owner_is_stopped_by_triggers() {
     let db = ledger().await;
-    db.take(&["no json"]).await;
+    db.take(&["no json".to_owned(), payment("p1", "ada", "pack", 1)]).await;
     let sql = "insert into dead_letter_history (dead_letter_id, act, actor, reason, positions)
                values (1, 'discard', 'ada', 'noise', '{}')";
     db.try_as_worker(sql).await.unwrap();
     let columns = ["reason", "queue", "reason", "actor"];
-    for (table, column) in ["ledger", "inbox", "outcomes", "dead_letter_history"].into_iter().zip(columns) {
+    for (table, column) in ["ledger", "inbox", "later_outcomes", "dead_letter_history"].into_iter().zip(columns) {
         for (verb, sql) in [
             ("UPDATE", format!("update {table} set {column} = 'x'")),
             ("DELETE", format!("delete from {table}")),

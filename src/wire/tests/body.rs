@@ -138,6 +138,21 @@ proptest! {
     }
 
     #[test]
+    fn the_quick_way_reads_what_the_careful_one_reads_or_gives_up(
+        value in any_json(),
+        edits in prop::collection::vec((any::<prop::sample::Index>(), "[-0-9.eE\"\\\\{}\\[\\],:u\u{0}a ]"), 0..3),
+    ) {
+        let mut text = value.to_string();
+        for (at, put) in edits {
+            let places: Vec<usize> = text.char_indices().map(|(at, _)| at).collect();
+            text.insert_str(places[at.index(places.len())], &put);
+        }
+        if let Some(node) = crate::wire::plain::read(&text) {
+            prop_assert_eq!(crate::wire::json::by_levels(&text), Ok(node), "{}", text);
+        }
+    }
+
+    #[test]
     fn every_strict_json_is_read_as_serde_json_reads_it(value in any_json()) {
         let text = value.to_string();
         let node = crate::wire::json::parse(text.as_bytes()).unwrap();

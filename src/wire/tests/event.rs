@@ -127,7 +127,7 @@ fn a_grant_is_shown_as_the_contract_shows_it() {
 fn a_schedule_takes_the_terms_of_its_own_row() {
     let scheduled = entry(EntryType::Schedule, |entry| {
         entry.delta = Delta::ZERO;
-        entry.terms = Some(Box::new(welcome()));
+        entry.terms = Some(welcome().into());
         entry.reason = None;
         after(entry, "100", GrantStatus::Scheduled);
     });

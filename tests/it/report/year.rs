@@ -255,7 +255,7 @@ impl Life {
             reason: why.reason.clone(),
             actor: why.actor.clone(),
             cause: why.cause.clone(),
-            ..old.terms.clone()
+            ..Terms::clone(&old.terms)
         };
         let closing = Why { reason: Some(Reason::cut("regranted")), ..why };
         account.regrant(grant_id, terms, closing, at, out);

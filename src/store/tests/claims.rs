@@ -1,0 +1,60 @@
+//! Keys and names that are known, or that somebody claims at the same moment; purchases that have no row.
+
+use super::{TestDatabase, payment, refund};
+use crate::domain::outcome::Outcome;
+
+/// One payment each, of customers of their own.
+fn payments(count: u32) -> Vec<String> {
+    (0..count).map(|number| payment(&format!("p{number}"), &format!("cus{number}"), "pack", 1)).collect()
+}
+
+#[tokio::test]
+async fn a_batch_about_something_known_starts_again_and_the_next_one_looks_first() {
+    let test = TestDatabase::new().await;
+    let mut session = test.session().await;
+    for (what, body, begun) in [
+        ("nothing known", payment("p1", "ada", "pack", 1), 1),
+        ("a known name", refund("r1", "p1", "2.50"), 2),
+        ("the same again", refund("r2", "p1", "2.50"), 1),
+        ("a known key", refund("r2", "p1", "2.50"), 1),
+    ] {
+        assert_eq!(test.take_on(&mut session, &[body]).await.1, begun, "{what}");
+    }
+    test.drop().await;
+}
+
+/// Two sessions, each of which took `before`, take the same messages at one moment.
+async fn check_at_one_moment(before: &[String]) {
+    let test = TestDatabase::new().await;
+    let (mut one, mut two) = (test.session().await, test.session().await);
+    test.take_on(&mut one, before).await;
+    test.take_on(&mut two, before).await;
+    let bodies = payments(50);
+    let ((first, _), (second, _)) = tokio::join!(test.take_on(&mut one, &bodies), test.take_on(&mut two, &bodies));
+    let all = |outcome| vec![(outcome, None); 50];
+    let mut outcomes = [first, second];
+    outcomes.sort_by_key(|outcomes| outcomes[0].0.name());
+    assert_eq!(outcomes, [all(Outcome::Applied), all(Outcome::Duplicate)]);
+    test.drop().await;
+}
+
+#[tokio::test]
+async fn of_two_who_claim_the_same_at_one_moment_the_second_finds_what_the_first_wrote() {
+    check_at_one_moment(&[]).await;
+    check_at_one_moment(&[payment("known", "ada", "pack", 1), refund("r", "known", "1.00")]).await;
+}
+
+#[tokio::test]
+async fn a_purchase_of_one_payment_has_a_row_once_anything_else_touches_it() {
+    let test = TestDatabase::new().await;
+    test.take(&payments(3)).await;
+    let rows = "select count(*) from purchases";
+    assert_eq!(test.number(rows).await, 0);
+    test.take(&[refund("r1", "p1", "2.50")]).await;
+    assert_eq!(test.number(rows).await, 1);
+    let held = "select cardinality(messages) * 100 + cardinality(grants) * 10 + cardinality(waiting) from purchases";
+    assert_eq!(test.number(&format!("select ({held})::bigint")).await, 210, "two messages, a grant, and none waits");
+    test.take(&[refund("r2", "nobody", "1.00")]).await;
+    assert_eq!(test.number(rows).await, 2, "who waits has a row");
+    test.drop().await;
+}
