@@ -14,9 +14,10 @@ async fn a_batch_about_something_known_starts_again_and_the_next_one_looks_first
     let mut session = test.session().await;
     for (what, body, begun) in [
         ("nothing known", payment("p1", "ada", "pack", 1), 1),
+        ("still nothing known", payment("p2", "ada", "pack", 1), 1),
         ("a known name", refund("r1", "p1", "2.50"), 2),
-        ("the same again", refund("r2", "p1", "2.50"), 1),
-        ("a known key", refund("r2", "p1", "2.50"), 1),
+        ("another known name", refund("r2", "p2", "2.50"), 1),
+        ("a known key", payment("p1", "ada", "pack", 1), 1),
     ] {
         assert_eq!(test.take_on(&mut session, &[body]).await.1, begun, "{what}");
     }
