@@ -4,7 +4,9 @@
 -- lock order in the code. Numbers are plain numeric under a CHECK, since numeric(p,s) rounds silently and lets NaN
 -- through. There are no foreign keys: rows that belong together are written in one transaction by one statement,
 -- a key would be checked once more per row on the hot path, and `credits ledger verify` checks the whole. Literals in
--- checks need no cast (0.0 for a numeric, '{a,b}'::text[]): a cast is folded anew by every statement.
+-- checks need no cast (0.0 for a numeric, '{a,b}'::text[]): a cast is folded anew by every statement. Tables whose rows
+-- change leave room in each page for the next version (fillfactor): from a full page it would go elsewhere, and need an
+-- entry in every index.
 
 -- Counts every outcome, in the order in which they came.
 create sequence outcome_ids;
@@ -134,7 +136,7 @@ create table decisions (
 create table accounts (
     customer_id text collate "C" not null constraint accounts_pkey primary key,
     settled_to  timestamptz not null
-);
+) with (fillfactor = 85);
 
 -- The credits of one credit type in one account, as of `settled_to`.
 create table pools (
@@ -143,7 +145,7 @@ create table pools (
     balance     numeric not null constraint pools_balance check (balance >= 0.0 and balance < 1e19),
     sequence    bigint  not null constraint pools_sequence check (sequence >= 0),
     constraint pools_pkey primary key (customer_id, credit_type)
-);
+) with (fillfactor = 85);
 
 -- One block of credits given for one reason. Terms never change; what is left and what refunds asked for does.
 create table grants (
@@ -183,7 +185,7 @@ create table grants (
     due_at          timestamptz, -- the next activation or expiry that settling has to write
     spendable       boolean     not null, -- something remains, and it is active as of the account's `settled_to`
     replaced_by     uuid        -- a regrant closed it for good: the grant that has its place
-);
+) with (fillfactor = 85);
 -- The law: one grant that is not surplus per purchase, price and credit type.
 create unique index grants_one_per_line on grants (purchase_id, price_id, credit_type)
     where purchase_id is not null and not surplus and replaced_by is null;

@@ -304,15 +304,16 @@ impl Batch<'_> {
         let ids: Vec<Uuid> = ids.iter().map(|id| id.0).collect();
         let mut rows = self.purchase_rows(&ids).await?;
         if rows.len() < ids.len() {
-            let made = sqlx::query!(
+            sqlx::query!(
                 "insert into purchases (purchase_id, messages, grants, waiting)
                  select purchase_id, messages, grants, '{}' from plain_purchases where purchase_id = any($1)
                  order by purchase_id on conflict do nothing",
                 &ids,
-            );
-            if made.execute(&mut *self.tx).await?.rows_affected() > 0 {
-                rows = self.purchase_rows(&ids).await?;
-            }
+            )
+            .execute(&mut *self.tx)
+            .await?;
+            // Whoever made them: a regrant comes by the grant and holds none of the names.
+            rows = self.purchase_rows(&ids).await?;
         }
         for row in &rows {
             self.stored.purchases.insert(row.id);

@@ -1,7 +1,13 @@
 //! Keys and names that are known, or that somebody claims at the same moment; purchases that have no row.
 
-use super::{TestDatabase, payment, refund};
+use std::time::Duration;
+
+use sqlx::{Executor, Row};
+
+use super::{TestDatabase, adjustment, delivery, payment, refund};
 use crate::domain::outcome::Outcome;
+use crate::handler::batch::{Attempt, attempt};
+use crate::handler::intake::Work;
 
 /// One payment each, of customers of their own.
 fn payments(count: u32) -> Vec<String> {
@@ -57,5 +63,40 @@ async fn a_purchase_of_one_payment_has_a_row_once_anything_else_touches_it() {
     assert_eq!(test.number(&format!("select ({held})::bigint")).await, 210, "two messages, a grant, and none waits");
     test.take(&[refund("r2", "nobody", "1.00")]).await;
     assert_eq!(test.number(rows).await, 2, "who waits has a row");
+    test.drop().await;
+}
+
+impl TestDatabase {
+    /// Waits until some session of this database waits for a lock.
+    async fn until_somebody_waits(&self) {
+        let waiting = "select count(*) from pg_locks join pg_stat_activity using (pid)
+                       where not granted and datname = current_database()";
+        let waits = async { while self.number(waiting).await == 0 {} };
+        tokio::time::timeout(Duration::from_secs(30), waits).await.expect("nobody waits for a lock");
+    }
+}
+
+#[tokio::test]
+async fn a_refund_that_waits_for_a_regrant_in_its_purchase_reaches_the_new_grant() {
+    let test = TestDatabase::new().await;
+    test.take(&[payment("p1", "ada", "pack", 1)]).await;
+    let mut session = test.session().await;
+    let grant: String = session.connection.fetch_one("select grant_id::text from grants").await.unwrap().get(0);
+    let regrant = adjustment("a1", "ada", &format!(r#""action":"regrant","grant_id":"{grant}","priority":7"#));
+    let works = [Work::new(delivery(regrant.as_bytes()))];
+    let mut batch = session.begin().await.unwrap();
+    let attempted = attempt(&mut batch, &works, test.rules(), &std::collections::BTreeSet::new(), None).await.unwrap();
+    assert!(matches!(attempted, Attempt::Written(_)), "{attempted:?}");
+
+    let commit = async {
+        test.until_somebody_waits().await;
+        batch.commit().await.unwrap();
+    };
+    let refunds = [refund("r1", "p1", "2.50")];
+    let (outcomes, ()) = tokio::join!(test.take(&refunds), commit);
+    assert_eq!(outcomes, [(Outcome::Applied, None)]);
+    let reached = "select count(*) from ledger join grants using (grant_id)
+                   where ledger.actor = 'worker:refund' and grants.replaces is not null";
+    assert_eq!(test.number(reached).await, 1);
     test.drop().await;
 }
