@@ -1,5 +1,5 @@
--- What the worker may do. {role} is the role's name. No UPDATE or DELETE on inbox, later outcomes, rules files, ledger and the
--- history of dead letters; of a dead letter neither bytes nor properties ever change.
+-- What the worker may do. {role} is the role's name. No UPDATE or DELETE on inbox, later outcomes, rules files, ledger
+-- and the history of dead letters; of a dead letter neither bytes nor properties ever change.
 grant usage on schema public to {role};
 grant select on all tables in schema public to {role};
 grant usage on sequence outcome_ids to {role};
