@@ -295,8 +295,8 @@ impl Batch<'_> {
         Ok(known)
     }
 
-    /// Locks purchases and gives their rows. Those that have none get one: from now on they have more than one message, or
-    /// a grant that is closed.
+    /// Locks purchases and gives their rows. Those that have none get one, to be locked by; most of them will have more
+    /// than one message from now on, or a grant that is closed.
     pub async fn lock_purchases(&mut self, ids: &BTreeSet<PurchaseId>) -> Result<Vec<PurchaseRow>, StoreError> {
         if ids.is_empty() {
             return Ok(Vec::new());

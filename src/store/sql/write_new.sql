@@ -1,4 +1,4 @@
--- Everything a batch inserts besides the ledger, and the pools it moves; then, if there are entries ($11), the lock of
+-- What a batch inserts besides ledger and inbox, and the pools it moves; then, if there are entries ($11), the lock of
 -- the ledger's head, last since it counts what went before. One trip for all. Whole rows go in as arrays of the tables'
 -- own row types, see `composite.rs`.
 with made_purchases as (
