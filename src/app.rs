@@ -7,15 +7,15 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::sync::{Semaphore, watch};
-use tokio::task::JoinSet;
+use tokio::sync::{Semaphore, mpsc, watch};
+use tokio::task::{JoinError, JoinSet};
 use uuid::Uuid;
 
 use crate::broker::{self, Consumers, Health, Subscription};
 use crate::config::settings::{BrokerSettings, DatabaseSettings, Settings};
 use crate::config::{ConfigError, RulesFile};
 use crate::domain::message::MessageType;
-use crate::handler::{Handover, Lane, Parts};
+use crate::handler::{Dispatcher, Handover, Lane, Parts};
 use crate::http::{Condition, Readiness, Server};
 use crate::relay::Relay;
 use crate::retry::Retry;
@@ -213,10 +213,7 @@ struct Worker {
 impl Worker {
     async fn run(self, session: Session) -> Result<(), AppError> {
         let mut tasks = JoinSet::new();
-        let alone = Arc::new(Semaphore::new(1));
-        for lane in 0..self.settings.worker.lanes {
-            tasks.spawn(self.keep_lane(format!("credits lane {lane}"), Arc::clone(&alone)));
-        }
+        tasks.spawn(self.keep_crew());
         self.start_relay(&mut tasks);
         self.start_sweeper(&mut tasks);
         let gauges = tokio::spawn(self.gauges(session));
@@ -231,8 +228,8 @@ impl Worker {
         if in_time { Ok(()) } else { Err(AppError::Late) }
     }
 
-    /// Runs a lane; one that panics is counted and begun anew, its deliveries come again.
-    fn keep_lane(&self, name: String, alone: Arc<Semaphore>) -> impl Future<Output = ()> + Send + 'static {
+    /// Runs the crew. If one of it panics, that is counted and the crew begun anew: what it had comes again.
+    fn keep_crew(&self) -> impl Future<Output = ()> + Send + 'static {
         let mut parts = Parts {
             database: self.database.clone(),
             rules: Arc::clone(&self.rules),
@@ -241,7 +238,7 @@ impl Worker {
             metrics: self.metrics.clone(),
             readiness: self.readiness.clone(),
             handover: Arc::clone(&self.handover),
-            alone,
+            alone: Arc::new(Semaphore::new(1)),
             process_start: self.process_start,
             stop: self.stop.clone(),
         };
@@ -249,20 +246,18 @@ impl Worker {
             self.broker.subscriptions.iter().map(|subscription| subscription.queue.clone()).collect();
         queues.push(self.broker.dead_letter_queue.clone());
         let (broker, health) = (Arc::clone(&self.broker), Arc::clone(&self.health));
+        let lanes = self.settings.worker.lanes;
         async move {
             let mut retry = Retry::new(RETRY_FIRST, RETRY_MAX);
             loop {
-                let consumers = Consumers::start(Arc::clone(&broker), &name, queues.clone(), Arc::clone(&health));
-                match tokio::spawn(Lane::new(parts.clone(), consumers).run()).await {
-                    Ok(()) => return,
-                    Err(died) => {
-                        parts.metrics.panicked();
-                        // What it tried alone counts like a process that died of it.
-                        parts.process_start = Uuid::now_v7();
-                        tracing::error!(lane = name, error = %died, "a lane panicked and is begun anew");
-                        tokio::time::sleep(retry.next_delay()).await;
-                    }
-                }
+                let (broker, health) = (Arc::clone(&broker), Arc::clone(&health));
+                let consumers = Consumers::start(broker, "credits consumers", queues.clone(), health);
+                let Err(died) = crew(&parts, consumers, lanes).await else { return };
+                parts.metrics.panicked();
+                // What it tried alone counts like a process that died of it.
+                parts.process_start = Uuid::now_v7();
+                tracing::error!(error = %died, "a lane or the dispatcher panicked; all are begun anew");
+                tokio::time::sleep(retry.next_delay()).await;
             }
         }
     }
@@ -333,9 +328,35 @@ impl Worker {
     }
 }
 
+/// One dispatcher and so many lanes, until the process is asked to stop.
+///
+/// # Errors
+/// The first that panicked; the others are gone with it.
+async fn crew(parts: &Parts, consumers: Consumers, lanes: usize) -> Result<(), JoinError> {
+    let (tell, said) = mpsc::unbounded_channel();
+    let mut crew = JoinSet::new();
+    let mut ways = Vec::new();
+    for number in 0..lanes {
+        let (way, arrivals) = mpsc::unbounded_channel();
+        ways.push(way);
+        crew.spawn(Lane::new(parts.clone(), number, arrivals, tell.clone()).run());
+    }
+    // The lanes alone tell: with the last of them the dispatcher ends.
+    drop(tell);
+    let limits = (parts.batch_messages, parts.batch_bytes);
+    crew.spawn(Dispatcher::new(consumers, ways, said, limits, parts.stop.clone()).run());
+    while let Some(ended) = crew.join_next().await {
+        if ended.is_err() {
+            crew.shutdown().await;
+            return ended;
+        }
+    }
+    Ok(())
+}
+
 fn look_at_broker(health: &Health, metrics: &Metrics, readiness: &Readiness, publishes: bool) {
     let view = health.view();
-    // At the very start no lane has announced itself yet, and none of none is missing.
+    // At the very start no consumers have announced themselves yet, and none of none is missing.
     let consuming = view.consuming && view.sessions > 0;
     metrics.broker_connected(Side::Consuming, consuming);
     metrics.broker_connected(Side::Publishing, view.publishing);

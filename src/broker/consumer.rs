@@ -1,12 +1,12 @@
-//! Deliveries for one lane, for ever: takes batches, settles them, and builds the session again whenever it ends.
+//! Deliveries, for ever: takes batches, settles them, and builds the session again whenever it ends.
 //!
-//! Promises to the lane that owns it:
+//! Promises to the one who owns it:
 //! - [`Consumers::next_batch`] may be dropped at any await and called again: no delivery is lost by that.
 //! - A settlement is sent only on the session that its delivery came by; others are counted and dropped, and the
 //!   broker delivers those messages again.
 //! - It never gives up and never returns an error: what is wrong is in [`Health`] and, when it changes, in the log.
 //!
-//! Called by `handler`. No task of its own touches a message: the lane's calls drive it.
+//! Called by `handler`. No task of its own touches a message: its owner's calls drive it.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -23,20 +23,20 @@ use crate::retry::Retry;
 
 /// The first wait after a session ends; about three attempts a second if it keeps ending.
 const RETRY_FIRST: Duration = Duration::from_millis(200);
-/// The longest wait, short enough that a lane is back within 5 s of the broker's return.
+/// The longest wait, short enough to be back within 5 s of the broker's return.
 const RETRY_MAX: Duration = Duration::from_secs(4);
 /// A session that lived so long was a good one: the next starts from the shortest wait.
 const GOOD_SESSION: Duration = Duration::from_secs(10);
 
-/// The supervised consumers of one lane: one connection, one channel per queue.
+/// Supervised consumers: one connection, one channel per queue.
 pub struct Consumers {
     options: Arc<Options>,
-    lane: String,
+    name: String,
     queues: Vec<String>,
     health: Arc<Health>,
     generation: u64,
     session: Option<Session>,
-    /// A session under way, in a task of its own: a lane that asks in short turns must not start over each time.
+    /// A session under way, in a task of its own: who asks in short turns must not start over each time.
     beginning: Option<JoinHandle<Result<Session, BrokerError>>>,
     retry: Retry,
     not_before: Option<Instant>,
@@ -44,13 +44,13 @@ pub struct Consumers {
 }
 
 impl Consumers {
-    /// The consumers of `queues`, on a connection named after `lane`. Connects with the first [`Self::next_batch`].
+    /// The consumers of `queues`, on a connection with that `name`. Connects with the first [`Self::next_batch`].
     #[must_use]
-    pub fn start(options: Arc<Options>, lane: &str, queues: Vec<String>, health: Arc<Health>) -> Self {
-        health.lane_added();
+    pub fn start(options: Arc<Options>, name: &str, queues: Vec<String>, health: Arc<Health>) -> Self {
+        health.consumers_added();
         Self {
             options,
-            lane: lane.to_owned(),
+            name: name.to_owned(),
             queues,
             health,
             generation: 0,
@@ -77,8 +77,8 @@ impl Consumers {
         None
     }
 
-    /// Settles deliveries. If that fails or takes too long the session ends and their messages come again.
-    /// Do not drop it halfway: that ends the session too.
+    /// Settles deliveries; acknowledgements behind a hole wait, see [`Self::is_waiting`]. If it fails or takes too long the
+    /// session ends and their messages come again. Do not drop it halfway: that ends the session too.
     pub async fn settle(&mut self, deliveries: &[Settled]) {
         // Taken out, so that a call dropped halfway leaves no session with acknowledgements of unknown fate.
         let Some(mut session) = self.session.take() else {
@@ -90,6 +90,22 @@ impl Consumers {
                 self.session = Some(session);
             }
             Err(error) => self.lost_after(session.age(), &error),
+        }
+    }
+
+    /// Whether acknowledgements wait for others, of deliveries that came before: then one frame serves for all.
+    #[must_use]
+    pub fn is_waiting(&self) -> bool {
+        self.session.as_ref().is_some_and(Session::is_waiting)
+    }
+
+    /// Sends the acknowledgements that wait. Like [`Self::settle`] otherwise.
+    pub async fn wait_no_longer(&mut self) {
+        if let Some(mut session) = self.session.take() {
+            match session.wait_no_longer().await {
+                Ok(()) => self.session = Some(session),
+                Err(error) => self.lost_after(session.age(), &error),
+            }
         }
     }
 
@@ -139,8 +155,8 @@ impl Consumers {
         self.beginning.get_or_insert_with(|| {
             self.generation += 1;
             let (options, health, generation) = (Arc::clone(&self.options), Arc::clone(&self.health), self.generation);
-            let (lane, queues) = (self.lane.clone(), self.queues.clone());
-            tokio::spawn(async move { Session::begin(&options, &lane, &queues, generation, &health).await })
+            let (name, queues) = (self.name.clone(), self.queues.clone());
+            tokio::spawn(async move { Session::begin(&options, &name, &queues, generation, &health).await })
         })
     }
 
@@ -153,8 +169,8 @@ impl Consumers {
     fn begun(&mut self, session: Session) {
         self.session = Some(session);
         self.health.session_begun();
-        self.health.recovered(&self.lane);
-        tracing::info!(lane = self.lane, generation = self.generation, "consuming");
+        self.health.recovered(&self.name);
+        tracing::info!(generation = self.generation, "consuming");
     }
 
     fn lost(&mut self, error: &BrokerError) {
@@ -171,8 +187,8 @@ impl Consumers {
 
     fn failed(&mut self, error: &BrokerError) {
         self.not_before = Some(Instant::now() + self.retry.next_delay());
-        if self.health.failed(&self.lane, &error.to_string()) {
-            tracing::warn!(lane = self.lane, %error, "not consuming, trying again");
+        if self.health.failed(&self.name, &error.to_string()) {
+            tracing::warn!(%error, "not consuming, trying again");
         }
     }
 }
@@ -180,7 +196,7 @@ impl Consumers {
 impl Drop for Consumers {
     fn drop(&mut self) {
         self.give_up_beginning();
-        self.health.lane_removed();
-        self.health.recovered(&self.lane);
+        self.health.consumers_removed();
+        self.health.recovered(&self.name);
     }
 }

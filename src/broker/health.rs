@@ -1,6 +1,6 @@
 //! What the health endpoint and the metrics may know of the broker: plain numbers and words, no secrets.
 //!
-//! Written by the lanes and the publisher as it happens, also while nobody asks them for work; read by `http`.
+//! Written by consumers and publishers as it happens, also while nobody asks them for work; read by `http`.
 
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering::Relaxed};
@@ -9,7 +9,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 /// The broker's state as one process sees it.
 #[derive(Debug, Default)]
 pub struct Health {
-    lanes: AtomicUsize,
+    consumers: AtomicUsize,
     consuming: AtomicUsize,
     publishing: AtomicUsize,
     blocked: AtomicBool,
@@ -21,13 +21,13 @@ pub struct Health {
 /// One look at [`Health`].
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct HealthView {
-    /// Every lane has a connection with consumers on it; true while there is no lane.
+    /// All consumers have their connection; true while there are none.
     pub consuming: bool,
     /// There is a publishing connection.
     pub publishing: bool,
     /// The broker has blocked publishers (a memory or disk alarm): nothing is lost, publishing waits.
     pub blocked: bool,
-    /// Consuming sessions begun since the start; the first of each lane included.
+    /// Consuming sessions begun since the start, the first one included.
     pub sessions: u64,
     /// Settlements of sessions that were gone: their messages come again.
     pub stale_settlements: u64,
@@ -41,7 +41,7 @@ impl Health {
     pub fn view(&self) -> HealthView {
         let trouble: Vec<_> = self.trouble().iter().map(|(who, what)| format!("{who}: {what}")).collect();
         HealthView {
-            consuming: self.consuming.load(Relaxed) >= self.lanes.load(Relaxed),
+            consuming: self.consuming.load(Relaxed) >= self.consumers.load(Relaxed),
             publishing: self.publishing.load(Relaxed) > 0,
             blocked: self.blocked.load(Relaxed),
             sessions: self.sessions.load(Relaxed),
@@ -60,12 +60,12 @@ impl Health {
         self.trouble().remove(who);
     }
 
-    pub(super) fn lane_added(&self) {
-        self.lanes.fetch_add(1, Relaxed);
+    pub(super) fn consumers_added(&self) {
+        self.consumers.fetch_add(1, Relaxed);
     }
 
-    pub(super) fn lane_removed(&self) {
-        self.lanes.fetch_sub(1, Relaxed);
+    pub(super) fn consumers_removed(&self) {
+        self.consumers.fetch_sub(1, Relaxed);
     }
 
     pub(super) fn session_begun(&self) {

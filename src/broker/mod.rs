@@ -1,9 +1,9 @@
 //! The only room that knows RabbitMQ: it moves bytes and settles deliveries, and reads neither.
 //!
 //! Promises:
-//! - One lane, one connection, one channel per queue ([`Consumers`]); the relay publishes on a connection of its own
-//!   ([`Publisher`]), since a broker that blocks publishers stops every write of their connection, acknowledgements too.
-//!   Lanes share nothing, so a channel that dies costs the others no redelivery and no lane waits for another's socket.
+//! - A process consumes on one connection with one channel per queue ([`Consumers`]); the relay publishes on a connection
+//!   of its own ([`Publisher`]), since a broker that blocks publishers stops every write of their connection,
+//!   acknowledgements too.
 //! - After any error or end of stream the whole session is built again (connection, topology, prefetch, consumers) with
 //!   jittered backoff without an end and a new generation number; a settlement of an older generation is never sent.
 //! - Nothing waits without a limit: connecting, declaring, settling, draining and confirms all have one, except while

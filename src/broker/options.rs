@@ -37,7 +37,7 @@ pub struct Options {
     pub dead_letter_queue: String,
     /// The queues of billing messages.
     pub subscriptions: Vec<Subscription>,
-    /// Deliveries per queue and lane that may be unacknowledged, 1 to 2000; 100 to 300 is full speed.
+    /// Deliveries per queue that may be unacknowledged, 1 to 2000.
     pub prefetch: u16,
     /// Seconds between heartbeats, unless the URL names them; a dead peer is noticed after twice as long.
     pub heartbeat: u16,

@@ -1,4 +1,4 @@
-//! One life of a lane's consumers: a connection, a channel with a prefetch per queue, and what has arrived on them.
+//! One life of a process's consumers: a connection, a channel with a prefetch per queue, and what has arrived on them.
 //!
 //! Whatever ends one channel ends the session: `consumer` drops it and begins another under the next generation.
 //! Deliveries wait in the driver's buffers, which the prefetch bounds, until [`Session::gather`] takes them: in turn,
@@ -51,6 +51,8 @@ struct Feed {
     /// Taken from the stream, but too big for the batch before.
     held: Option<Delivery>,
     window: Window,
+    /// The most acknowledgements that wait behind a hole: half the prefetch, so that deliveries go on coming.
+    most_waiting: usize,
 }
 
 /// What a batch may still take.
@@ -64,12 +66,12 @@ impl Session {
     /// Connects, declares the topology and starts a consumer on each of `queues`.
     pub(super) async fn begin(
         options: &Options,
-        lane: &str,
+        name: &str,
         queues: &[String],
         generation: u64,
         health: &Arc<Health>,
     ) -> Result<Self, BrokerError> {
-        let link = Link::open(options, &format!("credits {lane}")).await?;
+        let link = Link::open(options, name).await?;
         let set_up = async {
             topology::declare_on(&link.channel().await?, options).await?;
             let open = |(consumer, queue)| Feed::open(&link, options, queue, ChannelId { generation, consumer });
@@ -117,7 +119,8 @@ impl Session {
         Ok(())
     }
 
-    /// Sends what settles `settled`; returns how many belong to another generation and were left out.
+    /// Sends what settles `settled`, save acknowledgements behind a hole while these are few; returns how many belong to
+    /// another generation and were left out.
     pub(super) async fn settle(&mut self, settled: &[Settled]) -> Result<u64, BrokerError> {
         let mut tags: Vec<(Vec<u64>, Vec<u64>)> = vec![(Vec::new(), Vec::new()); self.feeds.len()];
         let mut stale = 0;
@@ -128,14 +131,24 @@ impl Session {
                 None => stale += 1,
             }
         }
-        let sending = self.feeds.iter_mut().zip(tags).map(|(feed, (acks, requeues))| {
-            let plan = feed.window.settle(&acks, &requeues);
-            send(&feed.channel, plan)
+        let sending = self.feeds.iter_mut().zip(tags).map(|(feed, (acks, requeues))| async move {
+            send(&feed.channel, feed.window.settle(&acks, &requeues)).await?;
+            if feed.window.waiting() > feed.most_waiting {
+                send(&feed.channel, feed.window.no_longer()).await?;
+            }
+            Ok(())
         });
-        match timeout(SETTLE_LIMIT, future::try_join_all(sending)).await {
-            Ok(sent) => sent.map(|_| stale).map_err(|error| BrokerError::of("acknowledging", &error)),
-            Err(_) => Err(BrokerError::late("acknowledging")),
-        }
+        in_time(sending).await.map(|()| stale)
+    }
+
+    /// Whether acknowledgements wait behind a hole.
+    pub(super) fn is_waiting(&self) -> bool {
+        self.feeds.iter().any(|feed| feed.window.waiting() > 0)
+    }
+
+    /// Sends the acknowledgements that wait behind a hole.
+    pub(super) async fn wait_no_longer(&mut self) -> Result<(), BrokerError> {
+        in_time(self.feeds.iter_mut().map(|feed| send(&feed.channel, feed.window.no_longer()))).await
     }
 
     /// Stops the consumers, gives back all that is not settled, closes.
@@ -170,7 +183,9 @@ impl Feed {
             channel.basic_consume(short(queue)?, short("")?, BasicConsumeOptions::default(), FieldTable::default());
         let stream = consume.await.map_err(failed)?;
         let dead_letters = queue == options.dead_letter_queue;
-        Ok(Self { id, queue: queue.into(), dead_letters, channel, stream, held: None, window: Window::default() })
+        let most_waiting = usize::from(options.prefetch / 2);
+        let (queue, window) = (queue.into(), Window::default());
+        Ok(Self { id, queue, dead_letters, channel, stream, held: None, window, most_waiting })
     }
 
     /// The next delivery. An error, and an end as well: nobody but us may cancel a consumer.
@@ -200,11 +215,24 @@ impl Feed {
         while let Some(Ok(came)) = self.stream.next().now_or_never().flatten() {
             self.window.deliver(came.delivery_tag);
         }
+        if send(&self.channel, self.window.no_longer()).await.is_err() {
+            return;
+        }
         if let Some(last) = self.window.unsettled() {
             let all = BasicNackOptions { multiple: true, requeue: true };
             // If it fails the channel is gone, and the broker has requeued them.
             let _ = self.channel.basic_nack(last, all).await;
         }
+    }
+}
+
+/// Sends acknowledgements within their limit.
+async fn in_time(
+    sending: impl IntoIterator<Item = impl Future<Output = lapin::Result<()>>>,
+) -> Result<(), BrokerError> {
+    match timeout(SETTLE_LIMIT, future::try_join_all(sending)).await {
+        Ok(sent) => sent.map(drop).map_err(|error| BrokerError::of("acknowledging", &error)),
+        Err(_) => Err(BrokerError::late("acknowledging")),
     }
 }
 

@@ -56,7 +56,7 @@ impl Place {
 
     fn consumers_with(&self, options: &Arc<Options>, queues: &[&str]) -> Consumers {
         let queues = queues.iter().map(|name| self.name(name)).collect();
-        Consumers::start(Arc::clone(options), "lane 1", queues, Arc::clone(&self.health))
+        Consumers::start(Arc::clone(options), "credits consumers", queues, Arc::clone(&self.health))
     }
 
     async fn publish(&self, key: &str, ids: std::ops::Range<usize>) {

@@ -80,7 +80,7 @@ pub struct Delivery {
 pub struct ChannelId {
     /// Counts the sessions of this consumer.
     pub generation: u64,
-    /// The consumer's place in its lane: one per queue.
+    /// The consumer's place among the others: one per queue.
     pub consumer: usize,
 }
 

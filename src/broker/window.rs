@@ -1,9 +1,10 @@
 //! Which acknowledgements to send for the tags of one channel. Pure.
 //!
 //! The broker numbers the deliveries of a channel 1, 2, 3 …; one multiple-acknowledge settles all up to its tag. So it
-//! is used only for a tag below which everything is settled already, or settled by this very call; above a hole each
-//! tag gets its own. Tag 0, which would settle everything, is never made. A tag that was settled before, or was never
-//! delivered, is left out: the broker would close the channel over it.
+//! is used only for a tag below which everything is settled already, or settled by this very call. What is above a hole
+//! waits: lanes end in another order than their messages came, so most holes are filled soon, and then one frame serves
+//! for all. [`Window::no_longer`] sends it tag by tag. Tag 0, which would settle everything, is never made. A tag that was
+//! settled before, or was never delivered, is left out: the broker would close the channel over it.
 
 use std::collections::BTreeSet;
 
@@ -16,6 +17,8 @@ pub(super) struct Window {
     delivered: u64,
     /// Settled tags above the floor.
     above: BTreeSet<u64>,
+    /// Those of them whose acknowledgement waits.
+    waiting: BTreeSet<u64>,
 }
 
 /// What to send on one channel, requeues first: a multiple-acknowledge must find them settled.
@@ -38,19 +41,26 @@ impl Window {
         (self.floor < self.delivered).then_some(self.delivered)
     }
 
-    /// Settles `acks` and `requeues`, and says what to send.
+    /// Settles `acks` and `requeues`, and says what to send now.
     pub(super) fn settle(&mut self, acks: &[u64], requeues: &[u64]) -> Plan {
         let requeues: Vec<u64> = requeues.iter().copied().filter(|tag| self.take(*tag)).collect();
-        let fresh: BTreeSet<u64> = acks.iter().copied().filter(|tag| self.take(*tag)).collect();
+        let acks: Vec<u64> = acks.iter().copied().filter(|tag| self.take(*tag)).collect();
+        self.waiting.extend(acks);
         self.raise_floor();
-        Plan { requeues, acks: self.acks(&fresh) }
+        let beyond_a_hole = self.waiting.split_off(&self.floor.saturating_add(1));
+        let below = std::mem::replace(&mut self.waiting, beyond_a_hole);
+        Plan { requeues, acks: below.last().map(|last| (*last, below.len() > 1)).into_iter().collect() }
     }
 
-    fn acks(&self, fresh: &BTreeSet<u64>) -> Vec<(u64, bool)> {
-        let below: Vec<u64> = fresh.range(..=self.floor).copied().collect();
-        let run = below.last().map(|last| (*last, below.len() > 1));
-        let beyond_a_hole = fresh.range(self.floor.saturating_add(1)..).map(|tag| (*tag, false));
-        run.into_iter().chain(beyond_a_hole).collect()
+    /// How many acknowledgements wait behind a hole.
+    pub(super) fn waiting(&self) -> usize {
+        self.waiting.len()
+    }
+
+    /// Lets no acknowledgement wait any longer.
+    pub(super) fn no_longer(&mut self) -> Plan {
+        let acks = std::mem::take(&mut self.waiting).into_iter().map(|tag| (tag, false)).collect();
+        Plan { requeues: Vec::new(), acks }
     }
 
     /// Marks one open tag as settled; false if it is not open.
@@ -94,13 +104,19 @@ mod tests {
     }
 
     #[test]
-    fn behind_a_hole_each_tag_is_acknowledged_by_itself() {
-        check(6, &[(&[1, 2, 4, 5], &[], &[], &[(2, true), (4, false), (5, false)])]);
+    fn what_is_behind_a_hole_waits_until_the_hole_is_filled() {
+        check(6, &[(&[1, 2, 4, 5], &[], &[], &[(2, true)]), (&[3], &[], &[], &[(5, true)])]);
     }
 
     #[test]
-    fn a_filled_hole_acknowledges_no_tag_twice() {
-        check(6, &[(&[2, 3], &[], &[], &[(2, false), (3, false)]), (&[1, 4], &[], &[], &[(4, true)])]);
+    fn what_waits_no_longer_is_acknowledged_tag_by_tag_and_never_again() {
+        let mut window = Window::default();
+        window.deliver(6);
+        assert_eq!(window.settle(&[2, 3], &[]).acks, []);
+        assert_eq!((window.waiting(), window.no_longer().acks), (2, vec![(2, false), (3, false)]));
+        assert_eq!((window.waiting(), window.no_longer().acks), (0, vec![]));
+        assert_eq!(window.settle(&[1], &[]).acks, [(1, false)], "2 and 3 are settled");
+        assert_eq!(window.settle(&[5, 4], &[]).acks, [(5, true)]);
     }
 
     #[test]
@@ -131,15 +147,22 @@ mod tests {
                 let (call, after) = rest.split_at(cut.min(rest.len()));
                 rest = after;
                 let (requeues, acks): (Vec<u64>, Vec<u64>) = call.iter().partition(|tag| **tag % 7 == 0);
-                let plan = window.settle(&acks, &requeues);
-                for tag in plan.requeues {
-                    prop_assert!(open.remove(&tag));
+                let mut plans = vec![window.settle(&acks, &requeues)];
+                let patient = cut % 3 > 0;
+                if !patient {
+                    plans.push(window.no_longer());
                 }
-                for (tag, multiple) in plan.acks {
-                    prop_assert!(tag > 0 && open.contains(&tag));
-                    open.retain(|other| if multiple { *other > tag } else { *other != tag });
+                for tag in plans.iter().flat_map(|plan| &plan.requeues) {
+                    prop_assert!(open.remove(tag));
                 }
-                prop_assert_eq!(&open, &rest.iter().copied().collect::<BTreeSet<_>>());
+                for (tag, multiple) in plans.iter().flat_map(|plan| &plan.acks) {
+                    prop_assert!(*tag > 0 && open.contains(tag));
+                    open.retain(|other| if *multiple { other > tag } else { other != tag });
+                }
+                let asked_for: BTreeSet<u64> = rest.iter().copied().collect();
+                prop_assert!(asked_for.is_subset(&open), "nothing is settled that nobody asked for");
+                prop_assert_eq!(open.len(), asked_for.len() + window.waiting());
+                prop_assert!(patient || window.waiting() == 0);
             }
         }
     }

@@ -135,6 +135,17 @@ impl Content {
         }
     }
 
+    /// The customer, where the message names one.
+    #[must_use]
+    pub fn customer(&self) -> Option<&CustomerId> {
+        match self {
+            Self::Purchase(statement) => statement.customer(),
+            Self::Signup(signup) => Some(&signup.customer_id),
+            Self::Usage(usage) => Some(&usage.customer_id),
+            Self::Adjustment(adjustment) => Some(&adjustment.customer_id),
+        }
+    }
+
     /// Every name that the message mentions: what has to be locked for it. None of a signup.
     #[must_use]
     pub fn names(&self) -> BTreeSet<Name> {

@@ -4,6 +4,7 @@ use sha2::{Digest, Sha256};
 use uuid::Uuid;
 
 use super::crash;
+use super::sharing::Share;
 use crate::broker::{ChannelId, Delivery, HeaderValue};
 use crate::domain::ids::InboxId;
 use crate::domain::outcome::RefusalCode;
@@ -23,6 +24,17 @@ pub struct Work {
     pub decoded: Result<Decoded, DecodeError>,
     /// The dead letter that it is already, if a person has it taken again.
     pub letter: Option<i64>,
+    /// What it was shared out by among the lanes; absent if it was not, or if no customer is known.
+    pub share: Option<Share>,
+}
+
+/// A delivery that came so often before is handled alone.
+const ALONE_FROM: u64 = 2;
+
+/// Whether a delivery may be what kills processes: nobody looks into it until it is handled alone.
+#[must_use]
+pub fn is_suspect(delivery: &Delivery) -> bool {
+    delivery.delivered_before >= ALONE_FROM
 }
 
 /// `broker` puts the raw properties here where the driver could not have parsed them.
@@ -45,7 +57,7 @@ impl Work {
             crash::on_message(decoded.message.key.id.as_str());
         }
         let properties = wire::json_text(&delivery.properties);
-        Self { delivery, inbox_id: InboxId(Uuid::now_v7()), properties, decoded, letter: None }
+        Self { delivery, inbox_id: InboxId(Uuid::now_v7()), properties, decoded, letter: None, share: None }
     }
 }
 
@@ -55,13 +67,20 @@ impl Work {
         self.inbox_id = InboxId(Uuid::now_v7());
     }
 
-    /// Takes a delivery that is not to be decoded: three processes died on it.
+    /// Takes a delivery that is not to be decoded now, if ever: processes may have died of that.
     #[must_use]
     pub fn unread(mut delivery: Delivery) -> Self {
         delivery.properties.headers.retain(|name, _| !is_brokers_own(name));
         let properties = wire::json_text(&delivery.properties);
         let unread = DecodeError { code: RefusalCode::CrashedWorker, detail: "not decoded".into(), key: None };
-        Self { delivery, inbox_id: InboxId(Uuid::now_v7()), properties, decoded: Err(unread), letter: None }
+        Self {
+            delivery,
+            inbox_id: InboxId(Uuid::now_v7()),
+            properties,
+            decoded: Err(unread),
+            letter: None,
+            share: None,
+        }
     }
 }
 

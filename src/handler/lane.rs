@@ -1,4 +1,4 @@
-//! A lane: one database session and its consumers, batch after batch.
+//! A lane: one database session and what has come for it, batch after batch.
 //!
 //! What an error means is in its variant. A lock that another session holds, a content that the database refuses and a
 //! stored row that rules a new one out bisect the batch. What is still locked then is set aside and tried again between
@@ -11,14 +11,15 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use tokio::sync::{Semaphore, watch};
+use tokio::sync::{Semaphore, mpsc, watch};
 use uuid::Uuid;
 
 use super::batch::{Attempt, Report, attempt, letter, why_refused};
 use super::crash;
+use super::dispatcher::Said;
 use super::handover::Handover;
-use super::intake::{Work, content_hash};
-use crate::broker::{Consumers, Delivery, How, Settled};
+use super::intake::{Work, content_hash, is_suspect};
+use crate::broker::{Delivery, How};
 use crate::domain::outcome::{Outcome, RefusalCode};
 use crate::domain::rules::Rules;
 use crate::http::{Condition, Readiness};
@@ -26,8 +27,6 @@ use crate::retry::Retry;
 use crate::store::{Database, Session, StoreError};
 use crate::telemetry::{Metrics, RetryKind};
 
-/// A delivery that came so often before is handled alone.
-const ALONE_FROM: u64 = 2;
 /// So many process starts that never came to an end make a delivery a dead letter.
 const FATAL_ATTEMPTS: i64 = 3;
 /// The first and the longest wait for a database in trouble: back within 5 s of its return.
@@ -49,13 +48,7 @@ const VIOLATIONS: u32 = 3;
 /// So many times in a row a batch that another one overtakes runs again at once, on the same session.
 const OVERTAKEN: u32 = 10;
 
-/// So long the acknowledgement of a few messages waits, for their events to go first: the broker writes both to disk, one
-/// after the other, and only for an event somebody waits.
-const HEAD_START: Duration = Duration::from_millis(5);
-/// The most acknowledgements that wait.
-const HELD_BACK: usize = 20;
-
-/// What a lane works with.
+/// What lanes work with.
 #[derive(Clone)]
 pub struct Parts {
     /// Opens its session.
@@ -83,15 +76,15 @@ pub struct Parts {
 /// A lane.
 pub struct Lane {
     parts: Parts,
-    consumers: Consumers,
+    /// Which one it is, from 0 on.
+    number: usize,
+    arrivals: mpsc::UnboundedReceiver<Vec<Work>>,
+    tell: mpsc::UnboundedSender<Said>,
     session: Option<Session>,
     retry: Retry,
     /// Messages whose names or accounts another session holds, unacknowledged, and when to try them again.
     locked: Vec<Work>,
     locked_until: Instant,
-    /// What is committed and not acknowledged yet, and when it is to be.
-    unsettled: Vec<Settled>,
-    settle_at: Instant,
 }
 
 /// The process is asked to stop, and what is in hand has no outcome: it will be delivered again.
@@ -102,8 +95,6 @@ struct Stopping;
 #[derive(Default)]
 struct Part {
     works: Vec<Work>,
-    /// What came just now: decoded while the database opens the transaction.
-    undecoded: Vec<Delivery>,
     /// Whether they are what is left of a batch that waited for a lock in vain.
     hurried: bool,
     /// How often a stored row ruled it out, while it was a single message.
@@ -111,11 +102,6 @@ struct Part {
 }
 
 impl Part {
-    /// Decodes what is not yet.
-    fn decode(&mut self) {
-        self.works.extend(self.undecoded.drain(..).map(Work::new));
-    }
-
     /// Keeps the first half and gives the other one.
     fn split(&mut self) -> Self {
         let works = self.works.split_off(self.works.len() / 2);
@@ -124,57 +110,54 @@ impl Part {
 }
 
 impl Lane {
-    /// A lane that reads from `consumers`.
+    /// Lane `number`: gets `arrivals`, and has the dispatcher to `tell` what is done.
     #[must_use]
-    pub fn new(parts: Parts, consumers: Consumers) -> Self {
+    pub fn new(
+        parts: Parts,
+        number: usize,
+        arrivals: mpsc::UnboundedReceiver<Vec<Work>>,
+        tell: mpsc::UnboundedSender<Said>,
+    ) -> Self {
         let retry = Retry::new(RETRY_FIRST, RETRY_MAX);
-        let now = Instant::now();
-        Self {
-            parts,
-            consumers,
-            session: None,
-            retry,
-            locked: Vec::new(),
-            locked_until: now,
-            unsettled: Vec::new(),
-            settle_at: now,
-        }
+        let (locked, locked_until) = (Vec::new(), Instant::now());
+        Self { parts, number, arrivals, tell, session: None, retry, locked, locked_until }
     }
 
-    /// Handles batches until the process is asked to stop; then finishes the one in hand and gives back the rest.
+    /// Handles batches until the process is asked to stop; then finishes the one in hand and leaves the rest.
     pub async fn run(mut self) {
         let mut stop = self.parts.stop.clone();
-        let (messages, bytes) = (self.parts.batch_messages, self.parts.batch_bytes);
+        self.say(Said::Free(self.number));
         loop {
-            let batch = tokio::select! {
+            let arrivals = tokio::select! {
                 biased;
-                _ = stop.wait_for(|stop| *stop) => break,
-                batch = self.consumers.next_batch(messages, bytes) => batch,
-                () = tokio::time::sleep_until(self.settle_at.into()), if !self.unsettled.is_empty() => Some(Vec::new()),
+                _ = stop.wait_for(|stop| *stop) => return,
+                arrivals = self.arrivals.recv() => arrivals,
                 () = tokio::time::sleep_until(self.locked_until.into()), if !self.locked.is_empty() => Some(Vec::new()),
             };
-            let Some(batch) = batch else { break };
-            self.settle().await;
+            // Without a dispatcher nothing comes any more.
+            let Some(arrivals) = arrivals else { return };
             crash::point("received");
-            if self.handle(batch).await.is_err() {
-                break;
+            let is_batch = !arrivals.is_empty();
+            if self.handle(arrivals).await.is_err() {
+                return;
+            }
+            if is_batch {
+                self.say(Said::Free(self.number));
             }
         }
-        self.settle().await;
-        self.consumers.stop().await;
     }
 
-    async fn handle(&mut self, batch: Vec<Delivery>) -> Result<(), Stopping> {
-        let (suspects, good): (Vec<_>, Vec<_>) =
-            batch.into_iter().partition(|delivery| delivery.delivered_before >= ALONE_FROM);
-        let locked = self.run_batch(Part { undecoded: good, ..Part::default() }).await?;
+    fn say(&self, what: Said) {
+        // Without a dispatcher the whole crew ends, and everything comes again.
+        let _ = self.tell.send(what);
+    }
+
+    async fn handle(&mut self, mut works: Vec<Work>) -> Result<(), Stopping> {
+        let suspects: Vec<Work> = works.extract_if(.., |work| is_suspect(&work.delivery)).collect();
+        let locked = self.run_batch(Part { works, ..Part::default() }).await?;
         self.locked.extend(locked);
-        if !suspects.is_empty() || !self.locked.is_empty() {
-            // What comes now may take long, or take the process with it.
-            self.settle().await;
-        }
-        for delivery in suspects {
-            self.handle_alone(delivery).await?;
+        for work in suspects {
+            self.handle_alone(work.delivery).await?;
         }
         self.try_locked().await
     }
@@ -196,7 +179,7 @@ impl Lane {
         let mut locked = Vec::new();
         let mut parts = vec![batch];
         while let Some(mut part) = parts.pop() {
-            if part.works.is_empty() && part.undecoded.is_empty() {
+            if part.works.is_empty() {
                 continue;
             }
             let error = match self.try_batch(&mut part).await {
@@ -253,7 +236,7 @@ impl Lane {
         report
     }
 
-    async fn commit_batch(&mut self, part: &mut Part) -> Result<Report, StoreError> {
+    async fn commit_batch(&mut self, part: &Part) -> Result<Report, StoreError> {
         let patience = part.hurried.then(|| HURRIED.min(self.parts.database.lock_timeout()));
         let session = match self.session.take() {
             Some(session) => session,
@@ -265,8 +248,7 @@ impl Lane {
         let mut extra = BTreeSet::new();
         let mut overtaken = 0;
         loop {
-            let (begun, ()) = tokio::join!(session.begin(), async { part.decode() });
-            let mut batch = begun?;
+            let mut batch = session.begin().await?;
             if let Some(limit) = patience {
                 batch.hurry(limit).await?;
             }
@@ -291,7 +273,7 @@ impl Lane {
         }
     }
 
-    /// Counts what was committed, and acknowledges it, a few messages a little later.
+    /// Hands on what was committed, counts it, and says that it is done.
     async fn done(&mut self, works: &[Work], report: Report) {
         if !report.entries.is_empty() {
             self.parts.handover.give(report.entries);
@@ -306,22 +288,7 @@ impl Lane {
                 tracing::warn!(queue = %work.delivery.queue, code, "dead-lettered; see `credits dead-letters list`");
             }
         }
-        if self.unsettled.is_empty() {
-            self.settle_at = Instant::now() + HEAD_START;
-        }
-        self.unsettled.extend(works.iter().map(|work| work.delivery.settled(How::Ack)));
-        // Never so many that they keep the next messages from coming.
-        if self.unsettled.len() > HELD_BACK.min(self.consumers.prefetch() / 4) {
-            self.settle().await;
-        }
-    }
-
-    /// Acknowledges what has its outcome.
-    async fn settle(&mut self) {
-        if !self.unsettled.is_empty() {
-            self.consumers.settle(&self.unsettled).await;
-            self.unsettled.clear();
-        }
+        self.say(Said::Done(works.iter().map(|work| work.delivery.settled(How::Ack)).collect()));
     }
 
     /// Waits before the next try, as long as the error asks for; ends early if the process is asked to stop.
@@ -332,7 +299,6 @@ impl Lane {
             _ => (RetryKind::Database, self.retry.next_delay()),
         };
         self.parts.metrics.retried(kind);
-        self.settle().await;
         if kind == RetryKind::Database {
             let words = error.in_full();
             tracing::warn!(kind = error.kind(), error = words, "the batch did not go through, trying again");

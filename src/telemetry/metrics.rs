@@ -163,7 +163,11 @@ impl Metrics {
         registry.register("database_connected", "1 while the database answers", self.database_connected.clone());
         let help = "Ledger entries written because an activation or expiry came due";
         registry.register("sweeper_entries", help, self.swept.clone());
-        registry.register("lane_panics", "Lanes that panicked and were begun anew", self.panics.clone());
+        registry.register(
+            "lane_panics",
+            "How often a lane or the dispatcher panicked; all of them were begun anew",
+            self.panics.clone(),
+        );
         let help = "Log lines dropped because nobody read stderr fast enough";
         registry.register("log_lines_dropped", help, self.log_dropped.clone());
     }

@@ -140,7 +140,7 @@ async fn a_dead_letter_names_the_queue_it_was_in_first() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_lane_that_is_asked_again_and_again_loses_nothing() {
+async fn who_asks_again_and_again_loses_nothing() {
     let place = Place::new().await;
     place.publish("a", 0..20).await;
     let mut consumers = place.consumers(&["a"]);

@@ -34,7 +34,7 @@ fn the_defaults_are_valid_and_as_the_reference_says() {
     let settings = Settings::load(None, &BTreeMap::new()).unwrap();
     assert!(settings.database.url.is_none());
     assert_eq!(settings.database.role, "credits_worker");
-    assert_eq!(settings.broker.prefetch, 1000);
+    assert_eq!(settings.broker.prefetch, 2000);
     assert_eq!(settings.worker.lanes, 2);
     assert_eq!(settings.worker.drain_timeout, Duration::from_secs(25));
     assert_eq!(settings.relay.unroutable, Unroutable::Wait);
