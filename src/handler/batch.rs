@@ -193,7 +193,13 @@ async fn load<'r>(
         let purchase = purchase(row, &mut kept, &decisions, &mut granted);
         books.purchases.insert(purchase.id, purchase);
     }
-    books.names = known.into_iter().filter(|(_, id)| books.purchases.contains_key(id)).chain(alone).collect();
+    // Names that its messages mention belong to a purchase as well, whoever holds them: its row is locked, and who would
+    // join it to another one needs that. So a message that adds itself to a purchase changes none of these.
+    for purchase in books.purchases.values() {
+        let names = purchase.kept.iter().flat_map(|kept| kept.statement.names());
+        books.names.extend(names.map(|name| (name, purchase.id)));
+    }
+    books.names.extend(known.into_iter().filter(|(_, id)| books.purchases.contains_key(id)).chain(alone));
     books.stated = stated;
     Ok(books)
 }

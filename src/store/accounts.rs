@@ -36,7 +36,7 @@ impl Batch<'_> {
                        made as (
                            insert into accounts (customer_id, settled_to)
                            select new, clock.now from unnest($1::text[]) as new, clock
-                           on conflict do nothing returning 1
+                           where (select 1 from accounts where customer_id = new) is null returning 1
                        )
                        select clock.now as "now!", (select count(*) from made) = cardinality($1::text[]) as "all_new!"
                        from clock"#,

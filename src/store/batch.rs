@@ -269,28 +269,31 @@ impl Batch<'_> {
             self.guessed = names.iter().filter_map(|(name, guess)| Some((name.clone(), (*guess)?))).collect();
             return Ok(HashMap::new());
         }
+        // A guess is the id of a message of this very batch: what bears it was made here just now, and is held.
         let rows = sqlx::query!(
             "select n.kind, n.value, n.purchase_id
-             from names n join unnest($1::text[], $2::text[]) as wanted (kind, value)
+             from names n join unnest($1::text[], $2::text[], $3::uuid[]) as wanted (kind, value, guess)
                   on n.kind = wanted.kind and n.value = wanted.value
+             where wanted.guess is null or n.purchase_id is distinct from wanted.guess
              order by n.value, n.kind
              for update of n",
             &kinds as _,
             &values as _,
+            &guesses as _,
         )
         .fetch_all(&mut *self.tx)
         .await?;
+        let mut new: HashMap<Name, PurchaseId> =
+            names.iter().filter_map(|(name, guess)| Some((name.clone(), (*guess)?))).collect();
         let mut known = HashMap::new();
         for row in rows {
             let name = name(&row.kind, &row.value)?;
-            let Some(purchase) = row.purchase_id.map(PurchaseId) else { continue };
-            // A guess is the id of a message of this very batch: nobody else can have written it.
-            if names.get(&name) == Some(&Some(purchase)) {
-                self.guessed.insert(name, purchase);
-            } else {
-                known.insert(name, purchase);
+            new.remove(&name);
+            if let Some(purchase) = row.purchase_id {
+                known.insert(name, PurchaseId(purchase));
             }
         }
+        self.guessed = new;
         self.stored.names.clone_from(&known);
         Ok(known)
     }

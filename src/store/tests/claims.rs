@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use sqlx::{Executor, Row};
 
-use super::{TestDatabase, adjustment, delivery, payment, refund};
+use super::{TestDatabase, adjustment, delivery, link, payment, refund};
 use crate::domain::outcome::Outcome;
 use crate::handler::batch::{Attempt, attempt};
 use crate::handler::intake::Work;
@@ -98,5 +98,41 @@ async fn a_refund_that_waits_for_a_regrant_in_its_purchase_reaches_the_new_grant
     let reached = "select count(*) from ledger join grants using (grant_id)
                    where ledger.actor = 'worker:refund' and grants.replaces is not null";
     assert_eq!(test.number(reached).await, 1);
+    test.drop().await;
+}
+
+/// A payment with another name than its own id.
+fn aliased(id: &str) -> String {
+    let mut body: serde_json::Value = serde_json::from_str(&payment(id, "ada", "pack", 1)).unwrap();
+    body["data"]["aliases"] = serde_json::json!([format!("checkout_{id}")]);
+    body.to_string()
+}
+
+#[tokio::test]
+async fn a_refund_needs_no_lock_on_names_of_its_purchase_that_it_does_not_mention() {
+    let test = TestDatabase::new().await;
+    let mut session = test.session().await;
+    for (what, body, begun) in [
+        ("nothing known", aliased("p1"), 1),
+        ("a known name", refund("r1", "p1", "2.50"), 2),
+        ("one that looks first", refund("r2", "p1", "2.50"), 1),
+        ("the other name, by a link", link("p1", "checkout_p1"), 1),
+    ] {
+        assert_eq!(test.take_on(&mut session, &[body]).await.1, begun, "{what}");
+    }
+    let purchases = "select count(distinct purchase_id) from names where kind in ('payment', 'other')";
+    assert_eq!(test.number(purchases).await, 1);
+    test.drop().await;
+}
+
+#[tokio::test]
+async fn purchases_that_become_one_have_all_their_names_locked_first() {
+    let test = TestDatabase::new().await;
+    let mut session = test.session().await;
+    test.take_on(&mut session, &[aliased("p1"), aliased("p2"), refund("r1", "p1", "2.50")]).await;
+    let begun = test.take_on(&mut session, &[link("p1", "checkout_p2")]).await.1;
+    assert_eq!(begun, 3, "in hope, then with a look, then with p2 and checkout_p1 as well");
+    let purchases = "select count(distinct purchase_id) from names where kind in ('payment', 'other')";
+    assert_eq!(test.number(purchases).await, 1);
     test.drop().await;
 }

@@ -188,6 +188,15 @@ pub(crate) fn refund(id: &str, payment: &str, amount: &str) -> String {
     event("refund", id, &data)
 }
 
+/// `purchase-linked` of a payment and another name.
+pub(crate) fn link(payment: &str, alias: &str) -> String {
+    event(
+        "purchase-linked",
+        &format!("{payment}_{alias}"),
+        &format!(r#""payment_ids":["{payment}"],"aliases":["{alias}"]"#),
+    )
+}
+
 /// `signup` with the id `evt_<customer>`.
 pub(crate) fn signup(customer: &str) -> String {
     event("signup", customer, &format!(r#""customer_id":"{customer}""#))
