@@ -233,8 +233,6 @@ impl Worker {
         let mut parts = Parts {
             database: self.database.clone(),
             rules: Arc::clone(&self.rules),
-            batch_messages: self.settings.worker.batch_messages,
-            batch_bytes: self.settings.worker.batch_bytes,
             metrics: self.metrics.clone(),
             readiness: self.readiness.clone(),
             handover: Arc::clone(&self.handover),
@@ -247,12 +245,13 @@ impl Worker {
         queues.push(self.broker.dead_letter_queue.clone());
         let (broker, health) = (Arc::clone(&self.broker), Arc::clone(&self.health));
         let lanes = self.settings.worker.lanes;
+        let limits = (self.settings.worker.batch_messages, self.settings.worker.batch_bytes);
         async move {
             let mut retry = Retry::new(RETRY_FIRST, RETRY_MAX);
             loop {
                 let (broker, health) = (Arc::clone(&broker), Arc::clone(&health));
                 let consumers = Consumers::start(broker, "credits consumers", queues.clone(), health);
-                let Err(died) = crew(&parts, consumers, lanes).await else { return };
+                let Err(died) = crew(&parts, consumers, lanes, limits).await else { return };
                 parts.metrics.panicked();
                 // What it tried alone counts like a process that died of it.
                 parts.process_start = Uuid::now_v7();
@@ -328,11 +327,11 @@ impl Worker {
     }
 }
 
-/// One dispatcher and so many lanes, until the process is asked to stop.
+/// One dispatcher and so many lanes that take so many messages and bytes at once, until the process is asked to stop.
 ///
 /// # Errors
 /// The first that panicked; the others are gone with it.
-async fn crew(parts: &Parts, consumers: Consumers, lanes: usize) -> Result<(), JoinError> {
+async fn crew(parts: &Parts, consumers: Consumers, lanes: usize, limits: (usize, usize)) -> Result<(), JoinError> {
     let (tell, said) = mpsc::unbounded_channel();
     let mut crew = JoinSet::new();
     let mut ways = Vec::new();
@@ -343,7 +342,6 @@ async fn crew(parts: &Parts, consumers: Consumers, lanes: usize) -> Result<(), J
     }
     // The lanes alone tell: with the last of them the dispatcher ends.
     drop(tell);
-    let limits = (parts.batch_messages, parts.batch_bytes);
     crew.spawn(Dispatcher::new(consumers, ways, said, limits, parts.stop.clone()).run());
     while let Some(ended) = crew.join_next().await {
         if ended.is_err() {

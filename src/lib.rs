@@ -2,9 +2,9 @@
 //!
 //! The walk of a message, room by room:
 //!
-//! 1. [`broker`] brings bytes: one connection per lane, one channel per queue, reconnected without an end.
+//! 1. [`broker`] brings bytes: one connection, one channel per queue, reconnected without an end.
 //! 2. [`wire`] makes a message of them, or says which field is wrong.
-//! 3. [`handler`] takes what has arrived as one batch and claims each message's key.
+//! 3. [`handler`] shares out what has arrived among its lanes; each claims its messages' keys.
 //! 4. [`store`] locks what the messages name, in one order for everybody, and loads what is known of it.
 //! 5. [`domain`] decides, and is pure. [`domain::books`] takes one message after the other: [`domain::facts`] unites what
 //!    all messages of a purchase state, [`domain::purchase`] says by [`domain::rules`] and [`domain::target`] what must be

@@ -77,7 +77,7 @@ impl Consumers {
         None
     }
 
-    /// Settles deliveries; acknowledgements behind a hole wait, see [`Self::is_waiting`]. If it fails or takes too long the
+    /// Settles deliveries; acknowledgements behind a hole wait a little, see [`Self::waiting_since`]. If it fails or takes too long the
     /// session ends and their messages come again. Do not drop it halfway: that ends the session too.
     pub async fn settle(&mut self, deliveries: &[Settled]) {
         // Taken out, so that a call dropped halfway leaves no session with acknowledgements of unknown fate.
@@ -93,16 +93,16 @@ impl Consumers {
         }
     }
 
-    /// Whether acknowledgements wait for others, of deliveries that came before: then one frame serves for all.
+    /// Since when acknowledgements wait for that of one delivery that came before, the longest.
     #[must_use]
-    pub fn is_waiting(&self) -> bool {
-        self.session.as_ref().is_some_and(Session::is_waiting)
+    pub fn waiting_since(&self) -> Option<std::time::Instant> {
+        self.session.as_ref().and_then(Session::waiting_since)
     }
 
-    /// Sends the acknowledgements that wait. Like [`Self::settle`] otherwise.
-    pub async fn wait_no_longer(&mut self) {
+    /// Sends the acknowledgements that have waited so long. Like [`Self::settle`] otherwise.
+    pub async fn wait_no_longer(&mut self, patience: Duration) {
         if let Some(mut session) = self.session.take() {
-            match session.wait_no_longer().await {
+            match session.wait_no_longer(patience).await {
                 Ok(()) => self.session = Some(session),
                 Err(error) => self.lost_after(session.age(), &error),
             }

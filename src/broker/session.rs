@@ -53,6 +53,8 @@ struct Feed {
     window: Window,
     /// The most acknowledgements that wait behind a hole: half the prefetch, so that deliveries go on coming.
     most_waiting: usize,
+    /// Since when acknowledgements wait for one and the same hole to be filled.
+    waiting_since: Option<Instant>,
 }
 
 /// What a batch may still take.
@@ -131,24 +133,19 @@ impl Session {
                 None => stale += 1,
             }
         }
-        let sending = self.feeds.iter_mut().zip(tags).map(|(feed, (acks, requeues))| async move {
-            send(&feed.channel, feed.window.settle(&acks, &requeues)).await?;
-            if feed.window.waiting() > feed.most_waiting {
-                send(&feed.channel, feed.window.no_longer()).await?;
-            }
-            Ok(())
-        });
+        let sending = self.feeds.iter_mut().zip(tags).map(|(feed, (acks, requeues))| feed.settle(acks, requeues));
         in_time(sending).await.map(|()| stale)
     }
 
-    /// Whether acknowledgements wait behind a hole.
-    pub(super) fn is_waiting(&self) -> bool {
-        self.feeds.iter().any(|feed| feed.window.waiting() > 0)
+    /// Since when acknowledgements wait for one and the same hole to be filled, the longest.
+    pub(super) fn waiting_since(&self) -> Option<Instant> {
+        self.feeds.iter().filter_map(|feed| feed.waiting_since).min()
     }
 
-    /// Sends the acknowledgements that wait behind a hole.
-    pub(super) async fn wait_no_longer(&mut self) -> Result<(), BrokerError> {
-        in_time(self.feeds.iter_mut().map(|feed| send(&feed.channel, feed.window.no_longer()))).await
+    /// Sends the acknowledgements that have waited so long.
+    pub(super) async fn wait_no_longer(&mut self, patience: Duration) -> Result<(), BrokerError> {
+        let overdue = |feed: &&mut Feed| feed.waiting_since.is_some_and(|since| since.elapsed() >= patience);
+        in_time(self.feeds.iter_mut().filter(overdue).map(Feed::wait_no_longer)).await
     }
 
     /// Stops the consumers, gives back all that is not settled, closes.
@@ -184,8 +181,35 @@ impl Feed {
         let stream = consume.await.map_err(failed)?;
         let dead_letters = queue == options.dead_letter_queue;
         let most_waiting = usize::from(options.prefetch / 2);
-        let (queue, window) = (queue.into(), Window::default());
-        Ok(Self { id, queue, dead_letters, channel, stream, held: None, window, most_waiting })
+        Ok(Self {
+            id,
+            queue: queue.into(),
+            dead_letters,
+            channel,
+            stream,
+            held: None,
+            window: Window::default(),
+            most_waiting,
+            waiting_since: None,
+        })
+    }
+
+    /// Sends what settles these tags, save acknowledgements that wait for a hole to be filled.
+    async fn settle(&mut self, acks: Vec<u64>, requeues: Vec<u64>) -> lapin::Result<()> {
+        let before = self.window.floor();
+        send(&self.channel, self.window.settle(&acks, &requeues)).await?;
+        if self.window.waiting() > self.most_waiting {
+            return self.wait_no_longer().await;
+        }
+        let same_hole = self.window.floor() == before;
+        let since = self.waiting_since.filter(|_| same_hole);
+        self.waiting_since = (self.window.waiting() > 0).then(|| since.unwrap_or_else(Instant::now));
+        Ok(())
+    }
+
+    async fn wait_no_longer(&mut self) -> lapin::Result<()> {
+        self.waiting_since = None;
+        send(&self.channel, self.window.no_longer()).await
     }
 
     /// The next delivery. An error, and an end as well: nobody but us may cancel a consumer.
@@ -215,7 +239,7 @@ impl Feed {
         while let Some(Ok(came)) = self.stream.next().now_or_never().flatten() {
             self.window.deliver(came.delivery_tag);
         }
-        if send(&self.channel, self.window.no_longer()).await.is_err() {
+        if self.wait_no_longer().await.is_err() {
             return;
         }
         if let Some(last) = self.window.unsettled() {

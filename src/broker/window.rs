@@ -36,9 +36,9 @@ impl Window {
         self.delivered = self.delivered.max(tag);
     }
 
-    /// The highest tag that came, if not everything up to it is settled.
+    /// The highest tag that is not settled.
     pub(super) fn unsettled(&self) -> Option<u64> {
-        (self.floor < self.delivered).then_some(self.delivered)
+        (self.floor + 1..=self.delivered).rev().find(|tag| !self.above.contains(tag))
     }
 
     /// Settles `acks` and `requeues`, and says what to send now.
@@ -50,6 +50,11 @@ impl Window {
         let beyond_a_hole = self.waiting.split_off(&self.floor.saturating_add(1));
         let below = std::mem::replace(&mut self.waiting, beyond_a_hole);
         Plan { requeues, acks: below.last().map(|last| (*last, below.len() > 1)).into_iter().collect() }
+    }
+
+    /// Everything up to here is settled.
+    pub(super) fn floor(&self) -> u64 {
+        self.floor
     }
 
     /// How many acknowledgements wait behind a hole.
@@ -127,6 +132,17 @@ mod tests {
     #[test]
     fn a_requeued_tag_at_the_end_is_never_acknowledged() {
         check(4, &[(&[1, 2, 3], &[4], &[4], &[(3, true)])]);
+    }
+
+    #[test]
+    fn what_is_given_back_in_the_end_reaches_up_to_a_tag_that_is_open() {
+        let mut window = Window::default();
+        assert_eq!(window.unsettled(), None);
+        window.deliver(4);
+        window.settle(&[2, 4], &[]);
+        assert_eq!(window.unsettled(), Some(3));
+        window.settle(&[1, 3], &[]);
+        assert_eq!(window.unsettled(), None);
     }
 
     #[test]

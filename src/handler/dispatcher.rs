@@ -21,8 +21,10 @@ const HEAD_START: Duration = Duration::from_millis(5);
 /// The most acknowledgements that wait for that.
 const HELD_BACK: usize = 20;
 
-/// So long an acknowledgement waits for those of messages that came earlier, in another lane's hands.
+/// So long an acknowledgement waits for those of messages that came earlier, in another lane's hands: while all lanes are
+/// busy, and while one is free and may lack messages for it.
 const BEHIND_A_HOLE: Duration = Duration::from_millis(200);
+const WITH_TIME_TO_SPARE: Duration = Duration::from_millis(20);
 
 /// What a lane says.
 #[derive(Debug)]
@@ -31,6 +33,10 @@ pub enum Said {
     Done(Vec<Settled>),
     /// This lane has nothing in hand.
     Free(usize),
+    /// This lane is not free any more, though it was given nothing.
+    Busy(usize),
+    /// What this lane has in hand may take long: nothing need wait for it.
+    Slow(usize),
 }
 
 /// The dispatcher of a process.
@@ -49,8 +55,6 @@ pub struct Dispatcher {
     /// What is done and not acknowledged yet, and when it is to be.
     unsettled: Vec<Settled>,
     settle_at: Instant,
-    /// When what waits behind a hole is acknowledged by itself.
-    patient_until: Option<Instant>,
 }
 
 impl Dispatcher {
@@ -80,7 +84,6 @@ impl Dispatcher {
             generation: 0,
             unsettled: Vec::new(),
             settle_at: Instant::now(),
-            patient_until: None,
         }
     }
 
@@ -92,26 +95,35 @@ impl Dispatcher {
             let (messages, bytes) = self.limits;
             let has_room = self.waiting.len() < self.lanes.len() * messages;
             let takes = !stopping && self.sharing.has_free() && has_room;
-            let patient_until = self.patient_until.unwrap_or(self.settle_at);
+            let patience = if takes { WITH_TIME_TO_SPARE } else { BEHIND_A_HOLE };
+            let waiting_since = self.consumers.waiting_since();
+            let patient_until = waiting_since.unwrap_or(self.settle_at) + patience;
             tokio::select! {
                 biased;
                 said = self.said.recv() => match said {
                     Some(Said::Done(settled)) => self.note(settled).await,
                     Some(Said::Free(lane)) => {
                         self.sharing.is_free(lane);
-                        self.share_out();
+                        self.share_out_waiting();
+                    }
+                    Some(Said::Busy(lane)) => self.sharing.is_busy(lane),
+                    Some(Said::Slow(lane)) => {
+                        self.sharing.lets_go(lane);
+                        self.share_out_waiting();
+                        // If the process dies of it, what was done before has not come in vain.
+                        self.settle().await;
+                        self.consumers.wait_no_longer(Duration::ZERO).await;
                     }
                     None => break,
                 },
                 () = async { drop(stop.wait_for(|stop| *stop).await) }, if !stopping => stopping = true,
                 () = tokio::time::sleep_until(self.settle_at.into()), if !self.unsettled.is_empty() => self.settle().await,
-                () = tokio::time::sleep_until(patient_until.into()), if self.patient_until.is_some() => {
-                    self.patient_until = None;
-                    self.consumers.wait_no_longer().await;
+                () = tokio::time::sleep_until(patient_until.into()), if waiting_since.is_some() => {
+                    self.consumers.wait_no_longer(patience).await;
                 }
                 came = self.consumers.next_batch(messages, bytes), if takes => match came {
                     Some(came) => self.take(came),
-                    None => stopping = true,
+                    None => break,
                 },
             }
         }
@@ -121,22 +133,36 @@ impl Dispatcher {
 
     /// Decodes what came, and gives lanes what they can have.
     fn take(&mut self, came: Vec<Delivery>) {
-        if self.generation != self.consumers.generation() {
-            // What waits is of a session that is gone: it comes again.
-            self.generation = self.consumers.generation();
-            self.waiting.clear();
-        }
+        self.forget_stale();
+        let mut new = VecDeque::with_capacity(came.len());
         for delivery in came {
             let mut work = if is_suspect(&delivery) { Work::unread(delivery) } else { Work::new(delivery) };
             let customer = work.decoded.as_ref().ok().and_then(|decoded| decoded.message.content.customer());
             work.share = customer.map(|customer| self.hasher.hash_one(customer.as_str()));
-            self.waiting.push_back(work);
+            new.push_back(work);
         }
-        self.share_out();
+        // What waits already is held by a lane that is busy.
+        self.share_out(&mut new);
+        self.waiting.append(&mut new);
     }
 
-    fn share_out(&mut self) {
-        for (lane, batch) in self.sharing.share_out(&mut self.waiting) {
+    fn share_out_waiting(&mut self) {
+        self.forget_stale();
+        let mut waiting = std::mem::take(&mut self.waiting);
+        self.share_out(&mut waiting);
+        self.waiting = waiting;
+    }
+
+    /// What waits and came by a session that is gone comes again.
+    fn forget_stale(&mut self) {
+        if self.generation != self.consumers.generation() {
+            self.generation = self.consumers.generation();
+            self.waiting.clear();
+        }
+    }
+
+    fn share_out(&mut self, works: &mut VecDeque<Work>) {
+        for (lane, batch) in self.sharing.share_out(works) {
             // A lane that has ended leaves its messages: they come again.
             let _ = self.lanes[lane].send(batch);
         }
@@ -159,8 +185,6 @@ impl Dispatcher {
             self.consumers.settle(&self.unsettled).await;
             self.unsettled.clear();
         }
-        let later = || Instant::now() + BEHIND_A_HOLE;
-        self.patient_until = self.consumers.is_waiting().then(|| self.patient_until.unwrap_or_else(later));
     }
 }
 

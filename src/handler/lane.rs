@@ -55,10 +55,6 @@ pub struct Parts {
     pub database: Database,
     /// The rules in force.
     pub rules: Arc<Rules>,
-    /// The most messages of one transaction.
-    pub batch_messages: usize,
-    /// The most bytes of bodies of one transaction.
-    pub batch_bytes: usize,
     /// Counts what happens.
     pub metrics: Metrics,
     /// Says what is missing.
@@ -135,15 +131,17 @@ impl Lane {
                 () = tokio::time::sleep_until(self.locked_until.into()), if !self.locked.is_empty() => Some(Vec::new()),
             };
             // Without a dispatcher nothing comes any more.
-            let Some(arrivals) = arrivals else { return };
+            let Some(mut arrivals) = arrivals else { return };
+            if arrivals.is_empty() {
+                self.say(Said::Busy(self.number));
+                // What was given just before goes first.
+                arrivals = self.arrivals.try_recv().unwrap_or_default();
+            }
             crash::point("received");
-            let is_batch = !arrivals.is_empty();
             if self.handle(arrivals).await.is_err() {
                 return;
             }
-            if is_batch {
-                self.say(Said::Free(self.number));
-            }
+            self.say(Said::Free(self.number));
         }
     }
 
@@ -156,6 +154,10 @@ impl Lane {
         let suspects: Vec<Work> = works.extract_if(.., |work| is_suspect(&work.delivery)).collect();
         let locked = self.run_batch(Part { works, ..Part::default() }).await?;
         self.locked.extend(locked);
+        if !suspects.is_empty() || !self.locked.is_empty() {
+            // What comes now may take long, or take the process with it.
+            self.say(Said::Slow(self.number));
+        }
         for work in suspects {
             self.handle_alone(work.delivery).await?;
         }
@@ -189,6 +191,7 @@ impl Lane {
                 }
                 Err(error) => error,
             };
+            self.say(Said::Slow(self.number));
             match error {
                 StoreError::Locked(_) | StoreError::Content(_) | StoreError::Violated(_) if part.works.len() > 1 => {
                     self.parts.metrics.retried(RetryKind::Bisection);

@@ -38,6 +38,16 @@ impl Sharing {
     /// A lane has nothing in hand any more.
     pub fn is_free(&mut self, lane: usize) {
         self.free[lane] = true;
+        self.lets_go(lane);
+    }
+
+    /// A lane is not free any more, though it was given nothing.
+    pub fn is_busy(&mut self, lane: usize) {
+        self.free[lane] = false;
+    }
+
+    /// Nothing waits any longer for what a lane has in hand.
+    pub fn lets_go(&mut self, lane: usize) {
         self.in_hand.retain(|_, holder| *holder != lane);
     }
 
@@ -52,20 +62,23 @@ impl Sharing {
         let free = (0..self.free.len()).filter(|lane| self.free[*lane]);
         let mut batches: Vec<(usize, usize, Vec<T>)> = free.map(|lane| (lane, 0, Vec::new())).collect();
         let mut rest = VecDeque::new();
+        let (messages, most) = self.limits;
         for item in waiting.drain(..) {
             let holder = item.share().and_then(|share| self.in_hand.get(&share).copied());
             let batch = match holder {
                 Some(holder) => batches.iter_mut().find(|(lane, ..)| *lane == holder),
-                None => batches.iter_mut().min_by_key(|(_, _, batch)| batch.len()),
+                None => batches.iter_mut().min_by_key(|(_, bytes, batch)| (*bytes > most, batch.len())),
             };
-            let (messages, most) = self.limits;
-            let fits = |(_, bytes, batch): &&mut (usize, usize, Vec<T>)| {
-                batch.is_empty() || (batch.len() < messages && *bytes + item.bytes() <= most)
-            };
-            let Some((lane, bytes, batch)) = batch.filter(fits) else {
+            let Some((lane, bytes, batch)) = batch else {
                 rest.push_back(item);
                 continue;
             };
+            if !batch.is_empty() && (batch.len() >= messages || bytes.saturating_add(item.bytes()) > most) {
+                // Full for what comes behind as well, which keeps a customer's messages in order.
+                *bytes = most.saturating_add(1);
+                rest.push_back(item);
+                continue;
+            }
             if let Some(share) = item.share() {
                 self.in_hand.insert(share, *lane);
             }
@@ -154,6 +167,23 @@ mod tests {
     }
 
     #[test]
+    fn nothing_waits_for_a_lane_that_lets_go() {
+        let mut sharing = lanes(&[0]);
+        check(&mut sharing, &[1, 2], &[(0, &[1, 2])], &[]);
+        sharing.is_free(1);
+        check(&mut sharing, &[1], &[], &[1]);
+        sharing.lets_go(0);
+        check(&mut sharing, &[1, 2], &[(1, &[1, 2])], &[]);
+    }
+
+    #[test]
+    fn a_lane_that_is_busy_by_itself_gets_nothing() {
+        let mut sharing = lanes(&[0, 1]);
+        sharing.is_busy(0);
+        check(&mut sharing, &[1, 2], &[(1, &[1, 2])], &[]);
+    }
+
+    #[test]
     fn a_lane_with_nothing_to_do_stays_free() {
         let mut sharing = lanes(&[0, 1]);
         check(&mut sharing, &[1], &[(0, &[1])], &[]);
@@ -167,8 +197,8 @@ mod tests {
         let mut large: VecDeque<Item> = [Item(1, 500), Item(2, 1)].into();
         assert_eq!(lanes(&[0]).share_out(&mut large), [(0, vec![Item(1, 500)])]);
         let mut half: VecDeque<Item> = [Item(1, 60), Item(2, 60), Item(3, 40)].into();
-        assert_eq!(lanes(&[0]).share_out(&mut half), [(0, vec![Item(1, 60), Item(3, 40)])]);
-        assert_eq!(half, [Item(2, 60)]);
+        assert_eq!(lanes(&[0]).share_out(&mut half), [(0, vec![Item(1, 60)])]);
+        assert_eq!(half, [Item(2, 60), Item(3, 40)], "in order");
     }
 
     proptest! {

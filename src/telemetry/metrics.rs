@@ -270,7 +270,7 @@ impl Metrics {
         self.database_connected.set(i64::from(up));
     }
 
-    /// A lane panicked; nothing of its batch was acknowledged.
+    /// A lane or the dispatcher panicked; nothing that was in hand was acknowledged.
     pub fn panicked(&self) {
         self.panics.inc();
     }

@@ -67,6 +67,37 @@ async fn what_is_not_settled_comes_again_and_says_so() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn an_acknowledgement_behind_a_hole_waits_until_the_hole_is_filled() {
+    let place = Place::new().await;
+    place.publish("a", 0..3).await;
+    let mut consumers = place.consumers(&["a"]);
+    let taken = take(&mut consumers, 3).await;
+    consumers.settle(&acked(&taken[1..])).await;
+    assert!(consumers.waiting_since().is_some());
+    consumers.settle(&acked(&taken[..1])).await;
+    assert_eq!(consumers.waiting_since(), None);
+    consumers.stop().await;
+    assert_eq!(place.ready("a").await, 0);
+    place.remove().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_acknowledgement_behind_a_hole_that_stays_is_sent_by_itself() {
+    let place = Place::new().await;
+    place.publish("a", 0..3).await;
+    let mut consumers = place.consumers(&["a"]);
+    let taken = take(&mut consumers, 3).await;
+    consumers.settle(&acked(&taken[1..])).await;
+    consumers.wait_no_longer(LIMIT).await;
+    assert!(consumers.waiting_since().is_some(), "it has not waited so long");
+    consumers.wait_no_longer(Duration::ZERO).await;
+    assert_eq!(consumers.waiting_since(), None);
+    drop(consumers);
+    place.until_ready("a", 1).await;
+    place.remove().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_deleted_queue_is_declared_again_under_a_new_generation() {
     let place = Place::new().await;
     place.publish("a", 0..1).await;
