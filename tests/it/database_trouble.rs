@@ -91,6 +91,47 @@ async fn many_held_accounts_in_one_batch_cost_the_others_one_wait_for_a_lock_and
     }
 }
 
+/// The lane that has it waits for ever; what came with it in one batch is of the customers that all others are of.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_suspect_delivery_whose_account_is_held_stops_no_customer_that_came_with_it() {
+    let setup = Setup::default().with("CREDITS_DATABASE_LOCK_TIMEOUT", "1s").with("CREDITS_BROKER_PREFETCH", "20");
+    let mut worker = setup.start().await;
+    let held = payment_succeeded();
+    worker.publish(&held).await;
+    worker.wait_until_settled().await;
+    let mut other_session = PgConnection::connect(&worker.place.database_url).await.unwrap();
+    other_session.execute("begin; select 1 from accounts for update").await.unwrap();
+    worker.publish(&payment_succeeded().by(held.customer())).await;
+    for _ in 0..2 {
+        until("a lane waits for the account", LIMIT, async || {
+            let waiting = "select count(*) from pg_stat_activity
+                           where datname = current_database() and wait_event_type = 'Lock'";
+            if worker.number(waiting).await? > 0 { Ok(()) } else { Err("nobody waits".into()) }
+        })
+        .await;
+        worker.kill();
+        worker.start_process();
+    }
+    worker.kill();
+    let others: Vec<BillingMessage> = (0..5).map(|_| payment_succeeded()).collect();
+    for _ in 0..20 {
+        let more: Vec<BillingMessage> = others.iter().map(|other| payment_succeeded().by(other.customer())).collect();
+        worker.publish_all(&more).await;
+    }
+
+    worker.start_process();
+    until("the others are handled", Duration::from_secs(30), async || {
+        match worker.number("select count(*) from inbox").await? {
+            101 => Ok(()),
+            kept => Err(format!("{} of 100 others", kept - 1)),
+        }
+    })
+    .await;
+    other_session.execute("rollback").await.unwrap();
+    worker.assert_balance(held.customer(), "credits", "2000").await;
+    assert!(worker.dead_letters().await.is_empty(), "nothing is refused");
+}
+
 /// Nobody of the worker does that: an account is locked before its pools.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_pool_that_somebody_holds_keeps_nobody_else_waiting() {
