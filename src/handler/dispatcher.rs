@@ -3,7 +3,7 @@
 //!
 //! While all lanes are busy nothing is taken: it waits in the driver's buffers, which the prefetch bounds, and so the
 //! next batch is as large as the load makes it. A lane says that something is done after the commit that holds the
-//! outcome. A delivery that came too often before is handed on without a look at it.
+//! outcome. A delivery that came too often before is handed on undecoded.
 
 use std::collections::VecDeque;
 use std::hash::{BuildHasher, RandomState};

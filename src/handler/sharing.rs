@@ -2,8 +2,8 @@
 //!
 //! A batch holds the accounts of its customers until its commit: in another lane their next messages would wait for the
 //! lock, with all their neighbours. So what comes is given to lanes that are free, no customer to two of them, and
-//! messages of customers that a busy lane has in hand wait until it is free. It is a matter of speed only: locks keep the
-//! peace whoever handles what, and two processes share nothing of this.
+//! messages of customers that a busy lane has in hand wait until it is free, or lets go since it is held up. It is a
+//! matter of speed only: locks keep the peace whoever handles what, and two processes share nothing of this.
 
 use std::collections::{HashMap, VecDeque};
 
