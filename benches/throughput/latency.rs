@@ -26,10 +26,10 @@ use crate::subject::Subject;
 
 /// Between two messages: 100 a second.
 const PACE: Duration = Duration::from_millis(10);
-/// Turns of each worker.
-const BLOCKS: u64 = 3;
+/// Turns of each worker: short ones, since a machine's own pace changes within a minute.
+const BLOCKS: u64 = 15;
 /// Messages at the head of a block that are not counted.
-const WARM_UP: u64 = 200;
+const WARM_UP: u64 = 100;
 /// Each message of a customer of its own.
 const CUSTOMERS: u64 = u64::MAX;
 
@@ -43,9 +43,9 @@ pub(crate) async fn measure(bench: &Bench, report: &mut Report) -> Result<()> {
     for (_, subject) in wanted.into_iter().filter(|(part, _)| bench.settings.wants(*part)) {
         turns.push(Turns::begin(bench, subject).await?);
     }
+    bench.rest().await?;
     for block in 1..=BLOCKS {
         for turn in &mut turns {
-            bench.rest().await?;
             let label = turn.subject.label();
             turn.block(bench).await.with_context(|| format!("latency block {block}, {label}"))?;
         }

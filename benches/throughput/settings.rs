@@ -2,7 +2,7 @@
 //!
 //! - `CREDITS_BENCH_MESSAGES` (100000): messages of a throughput run.
 //! - `CREDITS_BENCH_ROUNDS` (3): interleaved rounds, of which the median counts.
-//! - `CREDITS_BENCH_LATENCY_MESSAGES` (6000): measured messages of each worker in the latency part.
+//! - `CREDITS_BENCH_LATENCY_MESSAGES` (12000): measured messages of each worker in the latency part.
 //! - `CREDITS_BENCH_SWEEP_GRANTS` (1000000): grants that expire at one instant in the sweep part.
 //! - `CREDITS_BENCH_ONLY` (all): a list with commas of `ceiling`, `per-message`, `credits`, `latency`, `sweep`, `uses`, and for one
 //!   worker's latency alone `latency:per-message` or `latency:credits`, for one load of `credits` alone
@@ -67,7 +67,7 @@ impl Settings {
             amqp_url: required("AMQP_URL")?,
             messages: number("MESSAGES", 100_000)?,
             rounds: usize::try_from(number("ROUNDS", 3)?)?,
-            latency_messages: number("LATENCY_MESSAGES", 6_000)?,
+            latency_messages: number("LATENCY_MESSAGES", 12_000)?,
             sweep_grants: number("SWEEP_GRANTS", 1_000_000)?,
             parts: parts()?,
         })
