@@ -45,8 +45,8 @@ pub struct Dispatcher {
     lanes: Vec<mpsc::UnboundedSender<Vec<Work>>>,
     said: mpsc::UnboundedReceiver<Said>,
     stop: watch::Receiver<bool>,
-    /// The most messages and bytes that a lane gets at once.
-    limits: (usize, usize),
+    /// The most bytes that are taken at once.
+    most_bytes: usize,
     sharing: Sharing,
     hasher: RandomState,
     /// What came and no lane could have yet, and the session it came by.
@@ -71,14 +71,14 @@ impl Dispatcher {
         stop: watch::Receiver<bool>,
     ) -> Self {
         let part = consumers.prefetch() / (2 * lanes.len().max(1));
-        let limits = (limits.0.min(part).max(1), limits.1);
+        let (messages, most_bytes) = limits;
         Self {
-            sharing: Sharing::new(lanes.len(), limits),
+            sharing: Sharing::new(lanes.len(), (messages.min(part).max(1), most_bytes)),
             consumers,
             lanes,
             said,
             stop,
-            limits,
+            most_bytes,
             hasher: RandomState::new(),
             waiting: VecDeque::new(),
             generation: 0,
@@ -92,9 +92,8 @@ impl Dispatcher {
         let mut stop = self.stop.clone();
         let mut stopping = false;
         loop {
-            let (messages, bytes) = self.limits;
-            let has_room = self.waiting.len() < self.lanes.len() * messages;
-            let takes = !stopping && self.sharing.has_free() && has_room;
+            let room = if stopping { 0 } else { self.sharing.room(self.waiting.len()) };
+            let takes = room > 0;
             let patience = if takes { WITH_TIME_TO_SPARE } else { BEHIND_A_HOLE };
             let waiting_since = self.consumers.waiting_since();
             let patient_until = waiting_since.unwrap_or(self.settle_at) + patience;
@@ -121,7 +120,7 @@ impl Dispatcher {
                 () = tokio::time::sleep_until(patient_until.into()), if waiting_since.is_some() => {
                     self.consumers.wait_no_longer(patience).await;
                 }
-                came = self.consumers.next_batch(messages, bytes), if takes => match came {
+                came = self.consumers.next_batch(room, self.most_bytes), if takes => match came {
                     Some(came) => self.take(came),
                     None => break,
                 },

@@ -51,10 +51,13 @@ impl Sharing {
         self.in_hand.retain(|_, holder| *holder != lane);
     }
 
-    /// Whether any lane is free.
+    /// How many messages more are to be taken, while so many wait: as many as all lanes could have. One that is free needs
+    /// more than its own share of them, since some are of customers that the others have in hand. None while no lane is
+    /// free.
     #[must_use]
-    pub fn has_free(&self) -> bool {
-        self.free.contains(&true)
+    pub fn room(&self, waiting: usize) -> usize {
+        let (messages, _) = self.limits;
+        if self.free.contains(&true) { (self.free.len() * messages).saturating_sub(waiting) } else { 0 }
     }
 
     /// Takes from `waiting`, in order, what lanes that are free can have now; these are busy then.
@@ -146,7 +149,7 @@ mod tests {
         check(&mut sharing, &[1, 2], &[(1, &[1, 2])], &[]);
         sharing.is_free(0);
         check(&mut sharing, &[1, 3, 2, 4], &[(0, &[3, 4])], &[1, 2]);
-        assert!(!sharing.has_free());
+        assert_eq!(sharing.room(0), 0);
         sharing.is_free(1);
         check(&mut sharing, &[1, 3, 2], &[(1, &[1, 2])], &[3]);
     }
@@ -159,6 +162,17 @@ mod tests {
         check(&mut sharing, &[1, 2, 1], &[], &[1, 2, 1]);
         sharing.is_free(0);
         check(&mut sharing, &[1, 2, 1], &[(0, &[1, 1]), (1, &[2])], &[]);
+    }
+
+    #[test]
+    fn a_lane_gets_a_full_batch_though_half_of_what_came_is_another_ones() {
+        let mut sharing = lanes(&[0]);
+        check(&mut sharing, &[1], &[(0, &[1])], &[]);
+        sharing.is_free(1);
+        let came = [1, 2].repeat(sharing.room(0) / 2);
+        check(&mut sharing, &came, &[(1, &[2, 2, 2, 2])], &[1, 1, 1, 1]);
+        sharing.is_free(1);
+        assert_eq!((sharing.room(4), sharing.room(9)), (4, 0), "what waits takes its place");
     }
 
     #[test]
@@ -187,7 +201,7 @@ mod tests {
     fn a_lane_with_nothing_to_do_stays_free() {
         let mut sharing = lanes(&[0, 1]);
         check(&mut sharing, &[1], &[(0, &[1])], &[]);
-        assert!(sharing.has_free());
+        assert!(sharing.room(0) > 0);
         check(&mut sharing, &[2], &[(1, &[2])], &[]);
     }
 
