@@ -77,8 +77,8 @@ impl Consumers {
         None
     }
 
-    /// Settles deliveries; acknowledgements behind a hole wait a little, see [`Self::waiting_since`]. If it fails or takes too long the
-    /// session ends and their messages come again. Do not drop it halfway: that ends the session too.
+    /// Settles deliveries; acknowledgements behind a hole wait a little, see [`Self::waiting_since`]. If it fails or takes
+    /// too long the session ends and their messages come again. Do not drop it halfway: that ends the session too.
     pub async fn settle(&mut self, deliveries: &[Settled]) {
         // Taken out, so that a call dropped halfway leaves no session with acknowledgements of unknown fate.
         let Some(mut session) = self.session.take() else {
