@@ -9,6 +9,7 @@ use std::collections::VecDeque;
 use std::hash::{BuildHasher, RandomState};
 use std::time::{Duration, Instant};
 
+use futures::FutureExt;
 use tokio::sync::{mpsc, watch};
 
 use super::intake::{Work, is_suspect};
@@ -103,6 +104,9 @@ impl Dispatcher {
                     Some(Said::Done(settled)) => self.note(settled).await,
                     Some(Said::Free(lane)) => {
                         self.sharing.is_free(lane);
+                        if !stopping {
+                            self.top_up();
+                        }
                         self.share_out_waiting();
                     }
                     Some(Said::Busy(lane)) => self.sharing.is_busy(lane),
@@ -130,8 +134,29 @@ impl Dispatcher {
         self.consumers.stop().await;
     }
 
+    /// Takes what has come meanwhile if older messages wait: a lane that is free now gets both at once, and not the older
+    /// ones alone.
+    fn top_up(&mut self) {
+        let room = self.sharing.room(self.waiting.len());
+        if self.waiting.is_empty() || room == 0 {
+            return;
+        }
+        if let Some(Some(came)) = self.consumers.next_batch(room, self.most_bytes).now_or_never() {
+            let mut new = self.decode(came);
+            self.waiting.append(&mut new);
+        }
+    }
+
     /// Decodes what came, and gives lanes what they can have.
     fn take(&mut self, came: Vec<Delivery>) {
+        let mut new = self.decode(came);
+        // What waits already is held by a lane that is busy.
+        self.share_out(&mut new);
+        self.waiting.append(&mut new);
+    }
+
+    /// Decodes what came, and forgets what waits if it came by an earlier session.
+    fn decode(&mut self, came: Vec<Delivery>) -> VecDeque<Work> {
         self.forget_stale();
         let mut new = VecDeque::with_capacity(came.len());
         for delivery in came {
@@ -140,9 +165,7 @@ impl Dispatcher {
             work.share = customer.map(|customer| self.hasher.hash_one(customer.as_str()));
             new.push_back(work);
         }
-        // What waits already is held by a lane that is busy.
-        self.share_out(&mut new);
-        self.waiting.append(&mut new);
+        new
     }
 
     fn share_out_waiting(&mut self) {
@@ -194,5 +217,144 @@ impl Shared for Work {
 
     fn bytes(&self) -> usize {
         self.delivery.body.len()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use lapin::options::{ExchangeDeleteOptions, QueueDeclareOptions, QueueDeleteOptions};
+    use lapin::types::FieldTable;
+    use lapin::{Channel, Connection, ConnectionProperties};
+    use secrecy::{ExposeSecret, SecretString};
+    use tokio::time::timeout;
+
+    use super::*;
+    use crate::broker::{Options, Outgoing, Subscription, declare, publish_all};
+
+    const LIMIT: Duration = Duration::from_secs(30);
+    const QUEUE: &str = "signup";
+
+    /// A dispatcher on a queue of its own, with two lanes that are played by the test. Each may have up to four messages.
+    struct Played {
+        options: Arc<Options>,
+        lanes: Vec<mpsc::UnboundedReceiver<Vec<Work>>>,
+        said: mpsc::UnboundedSender<Said>,
+        stop: watch::Sender<bool>,
+        admin: Channel,
+        _connection: Connection,
+        published: usize,
+    }
+
+    impl Played {
+        async fn new() -> Self {
+            let url = std::env::var("AMQP_URL").expect("no broker to test against: set AMQP_URL or run make test");
+            let prefix = format!("test-{}", uuid::Uuid::now_v7());
+            let name = |name: &str| format!("{prefix}.{name}");
+            let options = Arc::new(Options {
+                url: SecretString::from(url),
+                billing_exchange: name("billing"),
+                credits_exchange: name("credits"),
+                dead_letter_exchange: name("dead"),
+                dead_letter_queue: name("dead-letters"),
+                subscriptions: vec![Subscription { queue: name(QUEUE), routing_key: QUEUE.to_owned() }],
+                prefetch: 16,
+                heartbeat: 10,
+                connect_timeout: Duration::from_secs(10),
+                confirm_timeout: Duration::from_secs(20),
+                channel_max_in_flight: 16,
+            });
+            declare(&options).await.unwrap();
+            let url = options.url.expose_secret();
+            let connection = Connection::connect(url, ConnectionProperties::default()).await.unwrap();
+            let admin = connection.create_channel().await.unwrap();
+            let (ways, lanes) = (0..2).map(|_| mpsc::unbounded_channel()).unzip();
+            let (said, hears) = mpsc::unbounded_channel();
+            let (stop, stopped) = watch::channel(false);
+            let consumers = Consumers::start(Arc::clone(&options), "played", vec![name(QUEUE)], Arc::default());
+            tokio::spawn(Dispatcher::new(consumers, ways, hears, (4, 1 << 20), stopped).run());
+            Self { options, lanes, said, stop, admin, _connection: connection, published: 0 }
+        }
+
+        fn queue(&self) -> &str {
+            &self.options.subscriptions[0].queue
+        }
+
+        /// Publishes a message of `customer`, and waits until the broker has sent it on.
+        async fn publish(&mut self, customer: &str) -> String {
+            self.published += 1;
+            let id = format!("{customer}-{}", self.published);
+            let body = serde_json::json!({
+                "specversion": "1.0", "id": id, "source": "/test", "type": "signup", "time": "2026-01-12T09:30:00Z",
+                "data": { "customer_id": customer }
+            });
+            let message = Outgoing {
+                routing_key: QUEUE.to_owned(),
+                message_id: id.clone(),
+                kind: QUEUE,
+                content_type: "application/cloudevents+json",
+                body: serde_json::to_vec(&body).unwrap(),
+            };
+            publish_all(&self.options, &self.options.billing_exchange, vec![message]).await.unwrap();
+            let passive = QueueDeclareOptions::durable().passive();
+            let ready = async || {
+                let queue = self.admin.queue_declare(self.queue().into(), passive, FieldTable::default());
+                queue.await.unwrap().message_count()
+            };
+            timeout(LIMIT, async { while ready().await > 0 {} }).await.expect("the dispatcher consumes");
+            id
+        }
+
+        fn is_free(&self, lane: usize) {
+            self.said.send(Said::Free(lane)).unwrap();
+        }
+
+        /// The ids of what a lane is given next.
+        async fn given(&mut self, lane: usize) -> Vec<String> {
+            let works = timeout(LIMIT, self.lanes[lane].recv()).await.expect("the lane is given something").unwrap();
+            works.iter().map(|work| work.decoded.as_ref().unwrap().message.key.id.as_str().to_owned()).collect()
+        }
+
+        async fn remove(self) {
+            self.stop.send(true).unwrap();
+            drop(self.said);
+            for queue in [self.options.subscriptions[0].queue.as_str(), &self.options.dead_letter_queue] {
+                self.admin.queue_delete(queue.into(), QueueDeleteOptions::default()).await.unwrap();
+            }
+            let Options { billing_exchange, credits_exchange, dead_letter_exchange, .. } = &*self.options;
+            for exchange in [billing_exchange, credits_exchange, dead_letter_exchange] {
+                self.admin.exchange_delete(exchange.as_str().into(), ExchangeDeleteOptions::default()).await.unwrap();
+            }
+        }
+    }
+
+    #[tokio::test(flavor = "multi_thread")]
+    async fn a_lane_that_is_free_gets_what_came_meanwhile_along_with_what_waits() {
+        let mut played = Played::new().await;
+        played.is_free(0);
+        played.publish("ada").await;
+        played.given(0).await;
+        // Lane 0 has Ada in hand. What the broker has sent may not be here yet: then it waits in the next round.
+        let rounds = async {
+            let mut waits = Vec::new();
+            loop {
+                played.is_free(1);
+                waits.push(played.publish("ada").await);
+                // Once lane 1 has this, what came before waits; and nothing is taken while both are busy.
+                played.publish("bob").await;
+                played.given(1).await;
+                let came = played.publish("ada").await;
+                played.is_free(0);
+                let given = played.given(0).await;
+                assert_eq!(given[..waits.len()], waits, "in order");
+                if given.contains(&came) {
+                    return;
+                }
+                waits = vec![came];
+            }
+        };
+        timeout(LIMIT, rounds).await.expect("one batch of both");
+        played.remove().await;
     }
 }
