@@ -272,7 +272,6 @@ impl Relay {
     /// Waits for the first open confirm, takes all that are there behind it, and says how far the prefix reaches.
     /// Cancel-safe: a confirm that was not taken stays in the window.
     async fn settle(&self, window: &mut Window) -> Result<i64, RelayError> {
-        let before = window.confirmed;
         if let Some((position, pending)) = window.open.front_mut() {
             let (position, confirm) = (*position, pending.confirmed().await);
             window.open.pop_front();
@@ -283,7 +282,6 @@ impl Relay {
             window.open.pop_front();
             self.take(window, position, confirm)?;
         }
-        self.metrics.published((window.confirmed - before).unsigned_abs());
         Ok(window.confirmed)
     }
 
@@ -291,11 +289,11 @@ impl Relay {
         let why = match confirm {
             Confirm::Acked => {
                 self.metrics.relay_unroutable(false);
-                window.confirmed = position;
+                self.passed(window, position);
                 return Ok(());
             }
             Confirm::Returned { .. } if self.settings.unroutable == Unroutable::Count => {
-                window.confirmed = position;
+                self.passed(window, position);
                 return Ok(());
             }
             Confirm::Returned { reason } => {
@@ -307,6 +305,12 @@ impl Relay {
             Confirm::Unknown { reason } => reason,
         };
         Err(RelayError::Refused { position, why })
+    }
+
+    /// The confirmed prefix reaches up to here.
+    fn passed(&self, window: &mut Window, position: i64) {
+        window.confirmed = position;
+        self.metrics.published(1);
     }
 
     /// Nothing to publish: waits to be rung, and looks by itself now and then.

@@ -39,6 +39,10 @@ async fn events_that_a_full_queue_refuses_are_published_again_in_order() {
     let refused = worker.process().metric("credits_retries_total{kind=\"publish\"}").await.unwrap();
     assert!(refused >= 1.0, "refused stretches are counted: {refused}");
     worker.broker.delete_queue("full").await;
+    worker.wait_until_settled().await;
+    let published = worker.process().metric("credits_relay_published_total").await.unwrap();
+    let (_, head) = worker.relay_stands().await.unwrap();
+    assert_eq!(published.to_string(), head.to_string(), "each event counts once, those before a refused one too");
     worker.assert_all_promises(&load.expected).await;
 }
 
