@@ -54,12 +54,13 @@ golden: ## renew the golden files of explain and report in tests/fixtures, and s
 
 # The Postgres of the bench has room for what a run writes, as a server for it would, and RabbitMQ for what some ten runs
 # write to its log: rolled over every 512 MB, that would cost every third run a seventh of its rate, whoever runs. Nor does
-# Postgres analyze tables of a few seconds' age by itself: that came to about every second run, by chance, and took up to a fifteenth.
-# All workers are measured on these.
+# Postgres analyze tables of a few seconds' age by itself: that came to about every second run, by chance, and took up to
+# a fifteenth. All workers are measured on these.
 define bench_postgres
 shared_buffers = 1GB
 autovacuum = off
 endef
+
 .PHONY: bench
 bench: export CREDITS_PG_CONF ?= $(bench_postgres)
 bench: export CREDITS_RABBITMQ_CONF ?= raft.wal_max_size_bytes = 2147483648

@@ -32,7 +32,7 @@ pub mod types;
 mod window;
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 
 pub use consumer::Consumers;
 pub use error::BrokerError;

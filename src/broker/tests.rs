@@ -21,9 +21,9 @@ const LIMIT: Duration = Duration::from_secs(30);
 const EIGHT_MIB: usize = 8 << 20;
 
 /// Exchanges and queues of one test, and a connection to look at them from outside.
-struct Place {
+pub(crate) struct Place {
     prefix: String,
-    options: Arc<Options>,
+    pub(crate) options: Arc<Options>,
     health: Arc<Health>,
     admin: Channel,
     _connection: Connection,
@@ -31,7 +31,7 @@ struct Place {
 
 impl Place {
     /// With topology declared: queues `a` and `b`, bound by those keys.
-    async fn new() -> Self {
+    pub(crate) async fn new() -> Self {
         let place = Self::empty().await;
         declare(&place.options).await.unwrap();
         place
@@ -46,7 +46,7 @@ impl Place {
         Self { prefix, options, health: Arc::default(), admin, _connection: connection }
     }
 
-    fn name(&self, name: &str) -> String {
+    pub(crate) fn name(&self, name: &str) -> String {
         format!("{}.{name}", self.prefix)
     }
 
@@ -102,7 +102,7 @@ impl Place {
     }
 
     /// Waits until `queue` has `count` ready messages.
-    async fn until_ready(&self, queue: &str, count: u32) {
+    pub(crate) async fn until_ready(&self, queue: &str, count: u32) {
         until(async || self.ready(queue).await == count).await;
     }
 
@@ -114,7 +114,7 @@ impl Place {
         self.admin.exchange_delete(exchange.into(), ExchangeDeleteOptions::default()).await.unwrap();
     }
 
-    async fn remove(self) {
+    pub(crate) async fn remove(self) {
         for queue in ["a", "b", "dead-letters", "out-free", "out-full"] {
             self.delete_queue(queue).await;
         }

@@ -224,61 +224,34 @@ impl Shared for Work {
 mod tests {
     use std::sync::Arc;
 
-    use lapin::options::{ExchangeDeleteOptions, QueueDeclareOptions, QueueDeleteOptions};
-    use lapin::types::FieldTable;
-    use lapin::{Channel, Connection, ConnectionProperties};
-    use secrecy::{ExposeSecret, SecretString};
     use tokio::time::timeout;
 
     use super::*;
-    use crate::broker::{Options, Outgoing, Subscription, declare, publish_all};
+    use crate::broker::tests::Place;
+    use crate::broker::{Options, Outgoing, publish_all};
 
     const LIMIT: Duration = Duration::from_secs(30);
-    const QUEUE: &str = "signup";
 
-    /// A dispatcher on a queue of its own, with two lanes that are played by the test. Each may have up to four messages.
+    /// A dispatcher on queue `a` of its own place, with two lanes that are played by the test. Each may have up to four
+    /// messages.
     struct Played {
-        options: Arc<Options>,
+        place: Place,
         lanes: Vec<mpsc::UnboundedReceiver<Vec<Work>>>,
         said: mpsc::UnboundedSender<Said>,
         stop: watch::Sender<bool>,
-        admin: Channel,
-        _connection: Connection,
         published: usize,
     }
 
     impl Played {
         async fn new() -> Self {
-            let url = std::env::var("AMQP_URL").expect("no broker to test against: set AMQP_URL or run make test");
-            let prefix = format!("test-{}", uuid::Uuid::now_v7());
-            let name = |name: &str| format!("{prefix}.{name}");
-            let options = Arc::new(Options {
-                url: SecretString::from(url),
-                billing_exchange: name("billing"),
-                credits_exchange: name("credits"),
-                dead_letter_exchange: name("dead"),
-                dead_letter_queue: name("dead-letters"),
-                subscriptions: vec![Subscription { queue: name(QUEUE), routing_key: QUEUE.to_owned() }],
-                prefetch: 16,
-                heartbeat: 10,
-                connect_timeout: Duration::from_secs(10),
-                confirm_timeout: Duration::from_secs(20),
-                channel_max_in_flight: 16,
-            });
-            declare(&options).await.unwrap();
-            let url = options.url.expose_secret();
-            let connection = Connection::connect(url, ConnectionProperties::default()).await.unwrap();
-            let admin = connection.create_channel().await.unwrap();
+            let place = Place::new().await;
+            let options = Arc::new(Options { prefetch: 16, ..Options::clone(&place.options) });
             let (ways, lanes) = (0..2).map(|_| mpsc::unbounded_channel()).unzip();
             let (said, hears) = mpsc::unbounded_channel();
             let (stop, stopped) = watch::channel(false);
-            let consumers = Consumers::start(Arc::clone(&options), "played", vec![name(QUEUE)], Arc::default());
+            let consumers = Consumers::start(options, "played", vec![place.name("a")], Arc::default());
             tokio::spawn(Dispatcher::new(consumers, ways, hears, (4, 1 << 20), stopped).run());
-            Self { options, lanes, said, stop, admin, _connection: connection, published: 0 }
-        }
-
-        fn queue(&self) -> &str {
-            &self.options.subscriptions[0].queue
+            Self { place, lanes, said, stop, published: 0 }
         }
 
         /// Publishes a message of `customer`, and waits until the broker has sent it on.
@@ -290,19 +263,15 @@ mod tests {
                 "data": { "customer_id": customer }
             });
             let message = Outgoing {
-                routing_key: QUEUE.to_owned(),
+                routing_key: "a".to_owned(),
                 message_id: id.clone(),
-                kind: QUEUE,
+                kind: "signup",
                 content_type: "application/cloudevents+json",
                 body: serde_json::to_vec(&body).unwrap(),
             };
-            publish_all(&self.options, &self.options.billing_exchange, vec![message]).await.unwrap();
-            let passive = QueueDeclareOptions::durable().passive();
-            let ready = async || {
-                let queue = self.admin.queue_declare(self.queue().into(), passive, FieldTable::default());
-                queue.await.unwrap().message_count()
-            };
-            timeout(LIMIT, async { while ready().await > 0 {} }).await.expect("the dispatcher consumes");
+            let options = &self.place.options;
+            publish_all(options, &options.billing_exchange, vec![message]).await.unwrap();
+            self.place.until_ready("a", 0).await;
             id
         }
 
@@ -319,13 +288,7 @@ mod tests {
         async fn remove(self) {
             self.stop.send(true).unwrap();
             drop(self.said);
-            for queue in [self.options.subscriptions[0].queue.as_str(), &self.options.dead_letter_queue] {
-                self.admin.queue_delete(queue.into(), QueueDeleteOptions::default()).await.unwrap();
-            }
-            let Options { billing_exchange, credits_exchange, dead_letter_exchange, .. } = &*self.options;
-            for exchange in [billing_exchange, credits_exchange, dead_letter_exchange] {
-                self.admin.exchange_delete(exchange.as_str().into(), ExchangeDeleteOptions::default()).await.unwrap();
-            }
+            self.place.remove().await;
         }
     }
 
