@@ -100,7 +100,8 @@ create table purchases (
 -- For `waiting list` and its gauges: the oldest first; nearly always empty.
 create index purchases_waiting on purchases (waiting_since) where waiting_since is not null;
 
--- Lines that were decided without giving a grant (yet): no rule, nothing, or not due. A grant's row holds its own.
+-- Lines that were decided without giving a grant (yet): no rule, nothing, or not due. A grant's row holds its own. The
+-- customer is the purchase's; what follows `grant_id` otherwise are the terms of a grant that is not due.
 create table decisions (
     purchase_id   uuid not null,
     price_id      text collate "C" not null,
@@ -112,7 +113,7 @@ create table decisions (
                   constraint decisions_verdict check (verdict = any ('{no-rule,zero,too-much,gift}'::text[])),
     rule          text collate "C",
     grant_id      uuid,
-    customer_id   text collate "C",
+    customer_id   text collate "C" not null,
     credit_type   text collate "C",
     scale         smallint,
     amount        numeric,
@@ -130,6 +131,15 @@ create table decisions (
     on_invoice    boolean,
     in_full       boolean,
     constraint decisions_pkey primary key (purchase_id, price_id, fact_kind, fact_id)
+);
+-- For `explain`: a customer's purchases that gave nothing, the latest first.
+create index decisions_by_customer on decisions (customer_id, purchase_id);
+
+-- For `explain`: a customer's signups that gave nothing. Those that gave something are the cause of a grant.
+create table ignored_signups (
+    customer_id text collate "C" not null,
+    inbox_id    uuid not null,
+    constraint ignored_signups_pkey primary key (customer_id, inbox_id)
 );
 
 -- One customer's credits: the consistency boundary. `settled_to`: every activation and expiry up to it is written.

@@ -36,7 +36,8 @@ const REFUSALS: u32 = 100;
 /// message, by any of its names (payment, invoice, alias, refund), by a grant or by its customer: its messages in order
 /// with their outcomes, its facts, the rule and the arithmetic of every line, what refunds ask back step by step, keys,
 /// ledger entries, and whether each was published. Of what gave nothing: the rules that were looked at and the
-/// condition that was not met, who claimed an identity, what is waited for, or why it was refused.
+/// condition that was not met, who claimed an identity, what is waited for, or why it was refused. Of a customer: the
+/// latest purchases, those that gave nothing too, and signups that gave nothing.
 ///
 /// If the word means several things, all of them are shown, unless --as says which is meant. Exits with 1 if nothing is
 /// known under it, with 69 if the database cannot be reached.
@@ -278,7 +279,7 @@ impl Found {
             (_, several) => vec![format!("{word} is {several}; --as says which is meant\n")],
         };
         parts.extend(message::words(&self.trace, &self.signups));
-        parts.extend(self.customer.iter().map(Customer::words));
+        parts.extend(self.customer.iter().flat_map(Customer::words));
         parts.extend(self.cases.iter().map(|case| purchase::words(case, &self.trace)));
         parts.join("\n")
     }

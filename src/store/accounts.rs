@@ -209,7 +209,7 @@ impl Batch<'_> {
                     let amount = row.amount.ok_or_else(missing)?;
                     let terms = TermsRow {
                         grant_id: row.grant_id.ok_or_else(missing)?,
-                        customer_id: row.customer_id.ok_or_else(missing)?,
+                        customer_id: row.customer_id,
                         credit_type: row.credit_type.ok_or_else(missing)?,
                         amount,
                         basis: amount,

@@ -7,14 +7,14 @@ use sqlx::PgConnection;
 use uuid::Uuid;
 
 use super::batch::Batch;
+use super::composite::NewDecision;
 use super::error::StoreError;
 use super::write::{Made, changed_grants, grants_text, messages_text, waiting_text};
 use crate::domain::account::Account;
 use crate::domain::books::{Books, Purchase};
 use crate::domain::ids::{CustomerId, PurchaseId};
 use crate::domain::message::{Name, Timestamp};
-use crate::domain::purchase::{Decision, Gift, Verdict};
-use crate::domain::rules::WhenPaid;
+use crate::domain::purchase::Verdict;
 
 impl Batch<'_> {
     /// Names whose purchase is not what their row says: a wrong guess, a merge, a release.
@@ -122,6 +122,7 @@ impl Batch<'_> {
             let changed: Vec<Uuid> = books.changes.purchases.iter().map(|id| id.0).collect();
             sqlx::query!("delete from decisions where purchase_id = any($1)", &changed).execute(&mut *self.tx).await?;
         }
+        let mut new = Vec::new();
         for purchase in books.changes.purchases.iter().filter_map(|id| books.purchases.get(id)) {
             for decision in &purchase.decided {
                 let gift = match &decision.verdict {
@@ -129,60 +130,19 @@ impl Batch<'_> {
                     Verdict::Gift(gift) => Some(gift.as_ref()),
                     Verdict::NoRule | Verdict::Zero(_) | Verdict::TooMuch(_) => None,
                 };
-                self.write_decision(purchase.id, decision, gift).await?;
+                let customer = purchase.kept.iter().find_map(|kept| kept.statement.customer());
+                let customer = customer.ok_or_else(|| StoreError::corrupt("a decision without a customer"))?;
+                new.push(NewDecision { purchase: purchase.id, customer, decision, gift });
             }
         }
-        Ok(())
-    }
-
-    async fn write_decision(
-        &mut self,
-        purchase: PurchaseId,
-        decision: &Decision,
-        gift: Option<&Gift>,
-    ) -> Result<(), StoreError> {
-        let (verdict, rule) = match &decision.verdict {
-            Verdict::NoRule => ("no-rule", None),
-            Verdict::Zero(rule) => ("zero", Some(rule)),
-            Verdict::TooMuch(rule) => ("too-much", Some(rule)),
-            Verdict::Gift(gift) => ("gift", gift.terms.rule.as_ref()),
-        };
-        let terms = gift.map(|gift| &gift.terms);
-        sqlx::query!(
-            "insert into decisions (purchase_id, price_id, fact_kind, fact_id, rules_hash, verdict, rule, grant_id,
-                 customer_id, credit_type, scale, amount, category, priority, cost_amount, cost_currency, effective_at,
-                 expires_at, reason, actor, cause_source, cause_id, cause_type, on_invoice, in_full)
-             values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20, $21,
-                 $22, $23, $24, $25)
-             on conflict do nothing",
-            purchase.0,
-            decision.price_id.as_str(),
-            decision.fact.kind(),
-            decision.fact.id(),
-            decision.rules_hash.0.as_slice(),
-            verdict,
-            rule.map(crate::domain::ids::RuleName::as_str),
-            terms.map(|terms| terms.grant_id.0),
-            terms.map(|terms| terms.customer_id.as_str()),
-            terms.map(|terms| terms.credit_type.as_str()),
-            gift.map(|gift| i16::try_from(gift.scale.places()).unwrap_or(i16::MAX)),
-            terms.map(|terms| terms.amount.value()),
-            terms.map(|terms| terms.category.name()),
-            terms.map(|terms| i16::from(terms.priority.value())),
-            terms.and_then(|terms| terms.cost).map(crate::domain::amounts::Money::amount),
-            terms.and_then(|terms| terms.cost).map(|cost| cost.currency().code()),
-            terms.map(|terms| terms.effective_at),
-            terms.and_then(|terms| terms.expires_at),
-            terms.and_then(|terms| terms.reason.as_ref()).map(crate::domain::ids::Reason::as_str),
-            terms.map(|terms| terms.actor.as_str()),
-            terms.map(|terms| terms.cause.source.as_str()),
-            terms.map(|terms| terms.cause.id.as_str()),
-            terms.map(|terms| terms.cause.kind.as_ref()),
-            gift.map(|gift| gift.origin.on_invoice),
-            gift.map(|gift| gift.origin.when_paid == WhenPaid::InFull),
-        )
-        .execute(&mut *self.tx)
-        .await?;
+        if !new.is_empty() {
+            sqlx::query!(
+                "insert into decisions select * from unnest($1::decisions[]) on conflict do nothing",
+                &new as _
+            )
+            .execute(&mut *self.tx)
+            .await?;
+        }
         Ok(())
     }
 }

@@ -13,7 +13,9 @@ use uuid::Uuid;
 
 use super::rows::LedgerRow;
 use super::write::{Made, Taken};
+use crate::domain::ids::{CustomerId, PurchaseId};
 use crate::domain::message::Timestamp;
+use crate::domain::purchase::{Decision, Gift, Verdict};
 use crate::domain::rules::WhenPaid;
 
 macro_rules! row_type {
@@ -132,6 +134,54 @@ impl NewGrant<'_> {
         record.encode(*due_at)?;
         record.encode(*spendable)?;
         record.encode(grant.replaced_by.map(|grant| grant.0))?;
+        Ok(())
+    }
+}
+
+/// A row of `decisions`: what was decided of a customer's purchase, and the grant that is not due yet.
+pub(super) struct NewDecision<'a> {
+    pub(super) purchase: PurchaseId,
+    pub(super) customer: &'a CustomerId,
+    pub(super) decision: &'a Decision,
+    pub(super) gift: Option<&'a Gift>,
+}
+row_type!(NewDecision<'_>, "decisions");
+
+impl NewDecision<'_> {
+    fn fields(&self, record: &mut PgRecordEncoder<'_>) -> Encoded {
+        let (verdict, rule) = match &self.decision.verdict {
+            Verdict::NoRule => ("no-rule", None),
+            Verdict::Zero(rule) => ("zero", Some(rule)),
+            Verdict::TooMuch(rule) => ("too-much", Some(rule)),
+            Verdict::Gift(gift) => ("gift", gift.terms.rule.as_ref()),
+        };
+        let terms = self.gift.map(|gift| &gift.terms);
+        let cost = terms.and_then(|terms| terms.cost);
+        record.encode(self.purchase.0)?;
+        record.encode(self.decision.price_id.as_str())?;
+        record.encode(self.decision.fact.kind())?;
+        record.encode(self.decision.fact.id())?;
+        record.encode(self.decision.rules_hash.0.as_slice())?;
+        record.encode(verdict)?;
+        record.encode(rule.map(crate::domain::ids::RuleName::as_str))?;
+        record.encode(terms.map(|terms| terms.grant_id.0))?;
+        record.encode(self.customer.as_str())?;
+        record.encode(terms.map(|terms| terms.credit_type.as_str()))?;
+        record.encode(self.gift.map(|gift| i16::try_from(gift.scale.places()).unwrap_or(i16::MAX)))?;
+        record.encode(terms.map(|terms| terms.amount.value()))?;
+        record.encode(terms.map(|terms| terms.category.name()))?;
+        record.encode(terms.map(|terms| i16::from(terms.priority.value())))?;
+        record.encode(cost.map(crate::domain::amounts::Money::amount))?;
+        record.encode(cost.map(|cost| cost.currency().code()))?;
+        record.encode(terms.map(|terms| terms.effective_at))?;
+        record.encode(terms.and_then(|terms| terms.expires_at))?;
+        record.encode(terms.and_then(|terms| terms.reason.as_ref()).map(crate::domain::ids::Reason::as_str))?;
+        record.encode(terms.map(|terms| terms.actor.as_str()))?;
+        record.encode(terms.map(|terms| terms.cause.source.as_str()))?;
+        record.encode(terms.map(|terms| terms.cause.id.as_str()))?;
+        record.encode(terms.map(|terms| terms.cause.kind.as_ref()))?;
+        record.encode(self.gift.map(|gift| gift.origin.on_invoice))?;
+        record.encode(self.gift.map(|gift| gift.origin.when_paid == WhenPaid::InFull))?;
         Ok(())
     }
 }

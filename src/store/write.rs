@@ -16,7 +16,7 @@ use crate::domain::account::{Account, Grant};
 use crate::domain::books::{Books, Purchase, Record, TakenKey};
 use crate::domain::ids::{GrantId, PurchaseId};
 use crate::domain::ledger::Entry;
-use crate::domain::message::{FINGERPRINT_VERSION, MessageKey, Name, Timestamp};
+use crate::domain::message::{Content, FINGERPRINT_VERSION, MessageKey, Name, Timestamp};
 use crate::domain::outcome::Outcome;
 use crate::domain::purchase::gifts;
 
@@ -42,6 +42,16 @@ impl Taken<'_> {
     #[must_use]
     pub fn is_kept(&self) -> bool {
         self.record.outcome != Outcome::DeadLettered && self.record.inbox_id == self.claim.inbox_id
+    }
+
+    /// Customer and row of a signup that is kept and gave nothing.
+    fn signup_in_vain(&self) -> Option<(&str, Uuid)> {
+        match &self.claim.message.content {
+            Content::Signup(signup) if self.is_kept() && self.record.outcome == Outcome::Ignored => {
+                Some((signup.customer_id.as_str(), self.claim.inbox_id.0))
+            }
+            _ => None,
+        }
     }
 }
 
@@ -184,6 +194,7 @@ impl Batch<'_> {
         let kept: Vec<InboxRow<'_>> =
             kept.map(|taken| InboxRow(taken, positions(taken.record, head.position).collect())).collect();
         let told = told(books, taken, head.position);
+        let (customers, signups): (Vec<&str>, Vec<Uuid>) = taken.iter().filter_map(Taken::signup_in_vain).unzip();
         let new: Vec<NewEntry<'_>> = rows.iter().map(|(row, hash)| NewEntry(row, hash)).collect();
         sqlx::query_file!(
             "src/store/sql/write_ledger.sql",
@@ -200,6 +211,8 @@ impl Batch<'_> {
             &told.reasons as _,
             &told.positions,
             author.map(|author| author.to_string()),
+            &customers as _,
+            &signups,
         )
         .fetch_optional(&mut *self.tx)
         .await?;

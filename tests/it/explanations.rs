@@ -144,6 +144,15 @@ async fn a_signup_refused_for_its_identity_is_explained() {
 }
 
 #[tokio::test]
+async fn what_gave_a_customer_nothing_is_explained_by_the_customer() {
+    let by = |customer: &str| signup(customer, &json!({ "customer_id": customer, "identity": "person_1" }));
+    let seats = json!([{ "price_id": "price_seats", "quantity": 3, "amount": "49.00" }]);
+    let worker =
+        told(&[by("cus_1"), pack("pi_1", "cus_2").with("lines", seats), by("cus_2"), pack("pi_2", "cus_2")]).await;
+    worker.assert_golden("what-gave-nothing", &["explain cus_2", "explain cus_2 --json --limit 1"]).await;
+}
+
+#[tokio::test]
 async fn waiting_messages_are_listed_with_what_each_waits_for() {
     let unseen = pack("pi_2", "cus_2").with("lines", Value::Null).with("invoice_id", "in_2");
     let alias = json!({

@@ -1,14 +1,15 @@
-//! A customer: balances, grants that no purchase gave, and which purchases to tell of.
+//! A customer: balances, grants that no purchase gave, signups that gave none, and which purchases to tell of.
 
 use serde_json::{Value, json};
 
+use super::message::{self, Signups};
 use crate::cli::ExitError;
 use crate::cli::case::decoded;
 use crate::cli::output::{Format, Listing};
 use crate::cli::show::{self, time};
 use crate::domain::ids::{CustomerId, PurchaseId};
 use crate::domain::message::Content;
-use crate::store::read::{AccountView, Snapshot};
+use crate::store::read::{AccountView, Snapshot, Trace};
 
 /// Of so many waiting messages it is asked whose they are: beyond that `waiting list` is the place to look.
 const WAITING: u32 = 1000;
@@ -20,10 +21,12 @@ pub(super) struct Customer {
     view: AccountView,
     /// Whether there are purchases that are not shown.
     more: bool,
+    /// The latest signups that gave nothing, and what the rules said to them.
+    ignored: (Trace, Signups),
 }
 
 impl Customer {
-    /// The customer, and the latest purchases: those that wait, then those with grants.
+    /// The customer, and the latest purchases: those that wait, then those that were decided, whatever they gave.
     pub(super) async fn load(
         snapshot: &mut Snapshot<'_>,
         id: &CustomerId,
@@ -32,12 +35,14 @@ impl Customer {
         let apart = snapshot.grants_apart(id, limit).await?;
         let Some(view) = snapshot.account_of(id, &apart).await? else { return Ok(None) };
         let mut purchases = waiting_of(snapshot, id).await?;
-        let (granted, more) = snapshot.purchases_of_customer(id, limit).await?;
-        purchases.extend(granted.into_iter().filter(|id| !purchases.contains(id)).collect::<Vec<_>>());
-        Ok(Some((Self { id: id.clone(), view, more }, purchases)))
+        let (decided, more) = snapshot.purchases_of_customer(id, limit).await?;
+        purchases.extend(decided.into_iter().filter(|id| !purchases.contains(id)).collect::<Vec<_>>());
+        let ignored = ignored_of(snapshot, id, limit).await?;
+        Ok(Some((Self { id: id.clone(), view, more, ignored }, purchases)))
     }
 
-    pub(super) fn words(&self) -> String {
+    /// The customer, then each signup that gave nothing.
+    pub(super) fn words(&self) -> Vec<String> {
         let mut words = show::fields(&[
             ("customer", Some(self.id.to_string())),
             ("as of", Some(time(self.view.now))),
@@ -48,7 +53,8 @@ impl Customer {
             let grants = show::grants(std::slice::from_ref(&self.view));
             words += &show::section("grants of signups", &grants.render(Format::default()));
         }
-        words
+        let (trace, signups) = &self.ignored;
+        [vec![words], message::words(trace, signups)].concat()
     }
 
     fn balances(&self) -> Listing {
@@ -65,9 +71,25 @@ impl Customer {
             "as_of": time(self.view.now),
             "balances": self.balances().json(),
             "grants_of_signups": show::grants_json(std::slice::from_ref(&self.view)),
+            "ignored_signups": message::json(&self.ignored.0, &self.ignored.1),
             "more_purchases": self.more,
         })
     }
+}
+
+async fn ignored_of(
+    snapshot: &mut Snapshot<'_>,
+    customer: &CustomerId,
+    limit: u32,
+) -> Result<(Trace, Signups), ExitError> {
+    let kept = snapshot.ignored_signups(customer, limit).await?;
+    let mut signups = Signups::default();
+    for message in &kept {
+        if let Content::Signup(signup) = decoded(message)?.content {
+            signups.add(snapshot, message, &signup).await?;
+        }
+    }
+    Ok((Trace { kept, refused: Vec::new(), published_to: snapshot.published_to().await? }, signups))
 }
 
 async fn waiting_of(snapshot: &mut Snapshot<'_>, customer: &CustomerId) -> Result<Vec<PurchaseId>, ExitError> {

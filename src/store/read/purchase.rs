@@ -139,17 +139,19 @@ impl Snapshot<'_> {
         Ok(row.flatten().map(PurchaseId))
     }
 
-    /// The purchases of a customer's grants, those with the latest grant first, at most `limit`; and whether there are
-    /// more.
+    /// A customer's purchases with a grant, or with a line that was decided and gave none (yet); those that began last
+    /// first, at most `limit`; and whether there are more.
     pub async fn purchases_of_customer(
         &mut self,
         customer: &CustomerId,
         limit: u32,
     ) -> Result<(Vec<PurchaseId>, bool), StoreError> {
+        // An id grows with the arrival of the message that began the purchase, save what a release set apart.
         let mut rows = sqlx::query_scalar!(
-            r#"select purchase_id as "purchase_id!" from grants
-               where customer_id = $1 and purchase_id is not null
-               group by purchase_id order by max(first_counts_at) desc, purchase_id limit $2"#,
+            r#"select purchase_id as "purchase_id!" from grants where customer_id = $1 and purchase_id is not null
+               union
+               select purchase_id from decisions where customer_id = $1
+               order by 1 desc limit $2"#,
             customer.as_str(),
             i64::from(limit).saturating_add(1),
         )
@@ -158,6 +160,18 @@ impl Snapshot<'_> {
         let more = rows.len() > limit as usize;
         rows.truncate(limit as usize);
         Ok((rows.into_iter().map(PurchaseId).collect(), more))
+    }
+
+    /// A customer's signups that gave nothing, the latest first, at most `limit`.
+    pub async fn ignored_signups(&mut self, customer: &CustomerId, limit: u32) -> Result<Vec<KeptMessage>, StoreError> {
+        let rows = sqlx::query_scalar!(
+            "select inbox_id from ignored_signups where customer_id = $1 order by inbox_id desc limit $2",
+            customer.as_str(),
+            i64::from(limit),
+        )
+        .fetch_all(&mut *self.tx)
+        .await?;
+        self.kept(&rows).await
     }
 
     /// A customer's grants that no purchase gave, the latest first, at most `limit`.

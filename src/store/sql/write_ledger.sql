@@ -1,5 +1,6 @@
 -- Under the lock of the head: entries, the head itself, the messages with what became of them ($7), what else became of
--- earlier ones ($8 to $12), and a call to the relay that is heard at the commit, in the name of $13 if there is one.
+-- earlier ones ($8 to $12), signups that gave nothing ($14 and $15), and a call to the relay that is heard at the commit,
+-- in the name of $13 if there is one.
 -- Without entries ($1) the head stays as it is.
 with entries as (
     insert into ledger select * from unnest($5::ledger[])
@@ -22,5 +23,8 @@ told as (
     select i, o, c, r, p::bigint[], $6
     from (select count(*) from kept) as first,
          unnest($8::uuid[], $9::text[], $10::text[], $11::text[], $12::text[]) as new (i, o, c, r, p)
+),
+in_vain as (
+    insert into ignored_signups (customer_id, inbox_id) select * from unnest($14::text[], $15::uuid[])
 )
 select pg_notify('credits_ledger', $13::text)::text as "called!" where $1 and $13::text is not null
