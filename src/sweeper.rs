@@ -4,10 +4,12 @@
 //! found by index and written in batches, however much one customer has of it or one instant brings: an account with
 //! more is settled in parts, each as sound as the whole (see [`Account::settle_before`]). Messages come first: an account
 //! that somebody else holds is passed over, and after each batch the sweeper rests. Two of them do no harm: accounts
-//! are locked, and who comes second finds nothing due. Called by `app`.
+//! are locked, and who comes second finds nothing due. An account that cannot be settled, for a row that cannot be, is
+//! found by halving the batch and passed over for a while: nobody else's expiry waits for it. Called by `app`.
 //!
 //! [`Account::settle_before`]: crate::domain::account::Account::settle_before
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -28,6 +30,9 @@ use crate::telemetry::Metrics;
 /// With so many entries unpublished it leaves the relay an interval of time after each batch: events go out in the
 /// ledger's order, and those of messages would wait behind all that was swept. Half of what lanes hand to the relay.
 const FAR_BEHIND: i64 = 10_000;
+
+/// So long an account that cannot be settled is passed over before it is tried, and told of, again.
+const PASSED_OVER: Duration = Duration::from_mins(5);
 
 /// What the sweeper works with.
 #[derive(Clone)]
@@ -52,9 +57,10 @@ impl Sweeper {
     /// Sweeps at every interval, and goes on as long as there is more, until the process is asked to stop.
     pub async fn run(mut self) {
         let mut session = None;
+        let mut over = PassedOver::default();
         while !*self.stop.borrow() {
             let begun = Instant::now();
-            let rest = match self.sweep(&mut session).await {
+            let rest = match self.sweep(&mut session, &mut over).await {
                 Ok(Some(unpublished)) => self.rest(begun.elapsed(), unpublished),
                 Ok(None) => self.settings.interval,
                 Err(error) => {
@@ -74,30 +80,80 @@ impl Sweeper {
     }
 
     /// Writes one batch. Says how many entries were unpublished before it; `None` if there was nothing to write.
-    async fn sweep(&self, held: &mut Option<Session>) -> Result<Option<i64>, StoreError> {
+    async fn sweep(&self, held: &mut Option<Session>, over: &mut PassedOver) -> Result<Option<i64>, StoreError> {
+        let session = self.session(held).await?;
+        let limit = i64::try_from(self.settings.batch).unwrap_or(i64::MAX);
+        let due = session.due(limit, over.customers()).await?;
+        let mut is_written = false;
+        let mut parts = vec![due.customers];
+        while let Some(mut part) = parts.pop() {
+            if part.is_empty() {
+                continue;
+            }
+            let session = self.session(held).await?;
+            let author = self.handover.author(self.process_start);
+            match settle(session, &part, self.settings.batch, &self.rules, author).await {
+                Ok(entries) => {
+                    is_written |= !entries.is_empty();
+                    self.metrics.swept(entries.len() as u64);
+                    self.handover.give(entries);
+                }
+                Err(error @ (StoreError::Content(_) | StoreError::Violated(_) | StoreError::Corrupt(_))) => {
+                    // Inside a failed transaction: never to be used again.
+                    *held = None;
+                    let rest = part.split_off(part.len() / 2);
+                    match (part.is_empty(), rest.as_slice()) {
+                        (true, [customer]) => over.add(customer, &error),
+                        _ => parts.extend([rest, part]),
+                    }
+                }
+                Err(other) => return Err(other),
+            }
+        }
+        // Who is passed over was what stood before the others.
+        Ok((is_written || over.is_new()).then_some(due.unpublished))
+    }
+
+    async fn session<'s>(&self, held: &'s mut Option<Session>) -> Result<&'s mut Session, StoreError> {
         let session = match held.take() {
             Some(session) => session,
             None => self.database.connect_to_sweep().await?,
         };
-        let session = held.insert(session);
-        let due = session.due(i64::try_from(self.settings.batch).unwrap_or(i64::MAX)).await?;
-        if due.customers.is_empty() {
-            return Ok(None);
-        }
-        let author = self.handover.author(self.process_start);
-        let entries = settle(session, &due.customers, self.settings.batch, &self.rules, author).await?;
-        if entries.is_empty() {
-            return Ok(None);
-        }
-        self.metrics.swept(entries.len() as u64);
-        self.handover.give(entries);
-        Ok(Some(due.unpublished))
+        Ok(held.insert(session))
     }
 
     /// How long to leave the database to messages after a batch that took so long.
     fn rest(&self, took: Duration, unpublished: i64) -> Duration {
         let rest = took * u32::from(100 - self.settings.share) / u32::from(self.settings.share);
         if unpublished > FAR_BEHIND { rest.max(self.settings.interval) } else { rest }
+    }
+}
+
+/// Accounts that cannot be settled, and until when they are passed over.
+#[derive(Default)]
+struct PassedOver {
+    until: BTreeMap<CustomerId, Instant>,
+    is_new: bool,
+}
+
+impl PassedOver {
+    fn add(&mut self, customer: &CustomerId, error: &StoreError) {
+        let error = error.in_full();
+        tracing::error!(%customer, error, "what is due of this account cannot be written; it is passed over for now");
+        self.until.insert(customer.clone(), Instant::now() + PASSED_OVER);
+        self.is_new = true;
+    }
+
+    /// Whether some came since this was asked last.
+    fn is_new(&mut self) -> bool {
+        std::mem::take(&mut self.is_new)
+    }
+
+    /// Those that are to be passed over still.
+    fn customers(&mut self) -> impl Iterator<Item = &CustomerId> {
+        let now = Instant::now();
+        self.until.retain(|_, until| now < *until);
+        self.until.keys()
     }
 }
 

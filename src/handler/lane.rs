@@ -1,11 +1,12 @@
 //! A lane: one database session and what has come for it, batch after batch.
 //!
 //! What an error means is in its variant. A lock that another session holds, a content that the database refuses and a
-//! stored row that rules a new one out bisect the batch. What is still locked then is set aside and tried again between
-//! later batches; what is still ruled out after a few tries is refused. A lost session is opened anew and the same batch
-//! run again, keyed, since after an error during COMMIT its outcome is unknown; a database in trouble is waited for
-//! while the deliveries are held. A delivery that was seen twice before is handled alone, one at a time in the whole
-//! process, so that a message that kills the process takes no neighbour with it.
+//! stored row that rules a new one out or cannot be bisect the batch. What is still locked then, or about a row that
+//! cannot be, is set aside and tried again between later batches; what is still ruled out after a few tries is refused.
+//! A lost session is opened anew and the same batch run again, keyed, since after an error during COMMIT its outcome is
+//! unknown; a database in trouble is waited for while the deliveries are held. A delivery that was seen twice before is
+//! handled alone, one at a time in the whole process, so that a message that kills the process takes no neighbour with
+//! it.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -33,10 +34,10 @@ const FATAL_ATTEMPTS: i64 = 3;
 const RETRY_FIRST: Duration = Duration::from_millis(50);
 const RETRY_MAX: Duration = Duration::from_secs(2);
 
-/// Between two tries of what is locked: at least this, and so many times as long as the last try took. A try may wait
-/// for the whole lock timeout, and most of a lane's time belongs to those that nobody holds up.
-const LOCKED_PAUSE: Duration = Duration::from_millis(200);
-const LOCKED_SHARE: u32 = 4;
+/// Between two tries of what is set aside: at least this, and so many times as long as the last try took. A try may wait
+/// for the whole lock timeout, and most of a lane's time belongs to those that nothing holds up.
+const ASIDE_PAUSE: Duration = Duration::from_millis(200);
+const ASIDE_SHARE: u32 = 4;
 /// The longest wait for a lock in the parts of a batch that waited for one in vain. Each locked message of it would cost
 /// several waits otherwise, and new deliveries wait for them all.
 const HURRIED: Duration = Duration::from_millis(100);
@@ -78,9 +79,12 @@ pub struct Lane {
     tell: mpsc::UnboundedSender<Said>,
     session: Option<Session>,
     retry: Retry,
-    /// Messages whose names or accounts another session holds, unacknowledged, and when to try them again.
-    locked: Vec<Work>,
-    locked_until: Instant,
+    /// Messages that are held up, unacknowledged: another session holds their names or accounts, or they are about a row
+    /// that cannot be. And when to try them again.
+    aside: Vec<Work>,
+    aside_until: Instant,
+    /// What was said about rows that cannot be, since nothing was set aside.
+    said: BTreeSet<String>,
 }
 
 /// The process is asked to stop, and what is in hand has no outcome: it will be delivered again.
@@ -115,8 +119,9 @@ impl Lane {
         tell: mpsc::UnboundedSender<Said>,
     ) -> Self {
         let retry = Retry::new(RETRY_FIRST, RETRY_MAX);
-        let (locked, locked_until) = (Vec::new(), Instant::now());
-        Self { parts, number, arrivals, tell, session: None, retry, locked, locked_until }
+        parts.metrics.set_aside(number, 0);
+        let (aside, aside_until, said) = (Vec::new(), Instant::now(), BTreeSet::new());
+        Self { parts, number, arrivals, tell, session: None, retry, aside, aside_until, said }
     }
 
     /// Handles batches until the process is asked to stop; then finishes the one in hand and leaves the rest.
@@ -128,7 +133,7 @@ impl Lane {
                 biased;
                 _ = stop.wait_for(|stop| *stop) => return,
                 arrivals = self.arrivals.recv() => arrivals,
-                () = tokio::time::sleep_until(self.locked_until.into()), if !self.locked.is_empty() => Some(Vec::new()),
+                () = tokio::time::sleep_until(self.aside_until.into()), if !self.aside.is_empty() => Some(Vec::new()),
             };
             // Without a dispatcher nothing comes any more.
             let Some(mut arrivals) = arrivals else { return };
@@ -152,33 +157,39 @@ impl Lane {
 
     async fn handle(&mut self, mut works: Vec<Work>) -> Result<(), Stopping> {
         let suspects: Vec<Work> = works.extract_if(.., |work| is_suspect(&work.delivery)).collect();
-        let locked = self.run_batch(Part { works, ..Part::default() }).await?;
-        self.locked.extend(locked);
-        if !suspects.is_empty() || !self.locked.is_empty() {
+        self.run_batch(Part { works, ..Part::default() }).await?;
+        if !suspects.is_empty() || !self.aside.is_empty() {
             // What comes now may take long, or take the process with it.
             self.say(Said::Slow(self.number));
         }
         for work in suspects {
             self.handle_alone(work.delivery).await?;
         }
-        self.try_locked().await
+        self.try_aside().await?;
+        self.parts.metrics.set_aside(self.number, self.aside.len());
+        Ok(())
     }
 
-    /// Tries again what is locked, if it is time to.
-    async fn try_locked(&mut self) -> Result<(), Stopping> {
+    /// Tries again what is set aside, if it is time to.
+    async fn try_aside(&mut self) -> Result<(), Stopping> {
         let begun = Instant::now();
-        if !self.locked.is_empty() && begun >= self.locked_until {
-            let locked = std::mem::take(&mut self.locked);
-            self.locked = self.run_batch(Part { works: locked, ..Part::default() }).await?;
-            self.locked_until = Instant::now() + LOCKED_PAUSE.max(begun.elapsed() * LOCKED_SHARE);
+        if !self.aside.is_empty() && begun >= self.aside_until {
+            let mut works = std::mem::take(&mut self.aside);
+            let suspects: Vec<Work> = works.extract_if(.., |work| is_suspect(&work.delivery)).collect();
+            self.run_batch(Part { works, ..Part::default() }).await?;
+            for work in suspects {
+                self.handle_alone(work.delivery).await?;
+            }
+            self.aside_until = Instant::now() + ASIDE_PAUSE.max(begun.elapsed() * ASIDE_SHARE);
+            if self.aside.is_empty() {
+                self.said.clear();
+            }
         }
         Ok(())
     }
 
-    /// Runs a batch, in ever smaller parts where it fails, until every message has its outcome. Gives back those that
-    /// another session holds up.
-    async fn run_batch(&mut self, batch: Part) -> Result<Vec<Work>, Stopping> {
-        let mut locked = Vec::new();
+    /// Runs a batch, in ever smaller parts where it fails, until every message has its outcome or is set aside.
+    async fn run_batch(&mut self, batch: Part) -> Result<(), Stopping> {
         let mut parts = vec![batch];
         while let Some(mut part) = parts.pop() {
             if part.works.is_empty() {
@@ -193,7 +204,9 @@ impl Lane {
             };
             self.say(Said::Slow(self.number));
             match error {
-                StoreError::Locked(_) | StoreError::Content(_) | StoreError::Violated(_) if part.works.len() > 1 => {
+                StoreError::Locked(_) | StoreError::Content(_) | StoreError::Violated(_) | StoreError::Corrupt(_)
+                    if part.works.len() > 1 =>
+                {
                     self.parts.metrics.retried(RetryKind::Bisection);
                     let is_locked = matches!(error, StoreError::Locked(_));
                     part.hurried |= is_locked;
@@ -203,9 +216,10 @@ impl Lane {
                     parts.insert(at, rest);
                     parts.push(part);
                 }
-                StoreError::Locked(_) => {
+                StoreError::Locked(_) | StoreError::Corrupt(_) => {
                     self.parts.metrics.retried(RetryKind::Database);
-                    locked.append(&mut part.works);
+                    self.say_corrupt(&part.works, &error);
+                    self.aside.append(&mut part.works);
                 }
                 StoreError::Violated(_) if part.violations + 1 < VIOLATIONS => {
                     part.violations += 1;
@@ -219,7 +233,21 @@ impl Lane {
                 }
             }
         }
-        Ok(locked)
+        Ok(())
+    }
+
+    /// Says which message is about a row that cannot be: once, however often it is tried.
+    fn say_corrupt(&mut self, works: &[Work], error: &StoreError) {
+        if !matches!(error, StoreError::Corrupt(_)) {
+            return;
+        }
+        for Work { delivery, .. } in works {
+            let (queue, message) = (&delivery.queue, delivery.properties.message_id.as_deref().unwrap_or_default());
+            let error = error.in_full();
+            if self.said.insert(format!("{queue} {message} {error}")) {
+                tracing::error!(%queue, message, error, "set aside until that row is mended");
+            }
+        }
     }
 
     async fn try_batch(&mut self, part: &mut Part) -> Result<Report, StoreError> {
@@ -372,28 +400,13 @@ impl Lane {
             return self.bury_alone(&work, RefusalCode::CrashedWorker, reason).await;
         }
         let queue = delivery.queue.clone();
-        let result = self.run_until_done(Work::new(delivery)).await;
+        let result = self.run_batch(Part { works: vec![Work::new(delivery)], ..Part::default() }).await;
         // It has its outcome, or this process lived to see it fail: either way nobody died of it.
         if let Err(error) = self.forget(&queue, &hash).await {
             self.session = None;
             tracing::warn!(error = error.in_full(), "an attempt stays noted until this process ends in order");
         }
         result
-    }
-
-    /// Runs one message by itself, however long another session holds it up.
-    async fn run_until_done(&mut self, work: Work) -> Result<(), Stopping> {
-        let mut locked = self.run_batch(Part { works: vec![work], ..Part::default() }).await?;
-        while !locked.is_empty() {
-            let mut stop = self.parts.stop.clone();
-            tokio::select! {
-                biased;
-                _ = stop.wait_for(|stop| *stop) => return Err(Stopping),
-                () = tokio::time::sleep(LOCKED_PAUSE) => {}
-            }
-            locked = self.run_batch(Part { works: locked, ..Part::default() }).await?;
-        }
-        Ok(())
     }
 
     async fn note(&mut self, delivery: &Delivery, hash: &[u8]) -> Result<i64, StoreError> {

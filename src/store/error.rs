@@ -42,10 +42,10 @@ pub enum StoreError {
     /// then it is between this message and what is stored.
     #[error("a constraint of the database is violated: {0}")]
     Violated(#[source] sqlx::Error),
-    /// Schema, rights or address are wrong: a person has to mend it.
+    /// Schema, rights, address or a counter are wrong, for every message: a person has to mend it.
     #[error("the database is set up otherwise than expected: {0}")]
     Setup(#[source] sqlx::Error),
-    /// A row does not say what its constraints promise.
+    /// A row does not say what its constraints promise: messages about it wait, the others of the batch may go on.
     #[error("the database holds a row that cannot be: {0}")]
     Corrupt(String),
     /// A setting that cannot work.
@@ -57,6 +57,19 @@ impl StoreError {
     /// A stored value that its constraints rule out.
     pub(super) fn corrupt(what: impl std::fmt::Display) -> Self {
         Self::Corrupt(what.to_string())
+    }
+
+    /// The same, with the column's name.
+    pub(super) fn corrupt_in(column: &str, value: impl std::fmt::Display) -> Self {
+        Self::Corrupt(format!("{column} is `{value}`"))
+    }
+
+    /// Says in which row, if it is one that cannot be.
+    pub(super) fn in_row(self, kind: &str, key: impl std::fmt::Display) -> Self {
+        match self {
+            Self::Corrupt(what) => Self::Corrupt(format!("{kind} {key}: {what}")),
+            other => other,
+        }
     }
 
     /// Rows were locked that are no longer the ones: run it again now.
@@ -131,7 +144,7 @@ impl From<sqlx::Error> for StoreError {
             Some("22003" | "22021" | "22P02" | "22P05" | "23514" | "54000") => Self::Content(error),
             Some(code) if code.starts_with("23") => {
                 match error.as_database_error().and_then(sqlx::error::DatabaseError::constraint) {
-                    Some(counted) if COUNTED.contains(&counted) => Self::Corrupt(error.to_string()),
+                    Some(counted) if COUNTED.contains(&counted) => Self::Setup(error),
                     Some(claimed) if CLAIMED.contains(&claimed) => Self::Again(error),
                     _ => Self::Violated(error),
                 }

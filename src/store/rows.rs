@@ -105,7 +105,11 @@ impl<'a> LedgerRow<'a> {
     /// # Errors
     /// [`StoreError::Corrupt`] if a column holds what its constraints rule out.
     pub(super) fn entry(&self) -> Result<LedgerEntry, StoreError> {
-        let kind = EntryType::from_name(&self.kind).ok_or_else(|| StoreError::corrupt(&self.kind))?;
+        self.read().map_err(|error| error.in_row("the entry at position", self.position))
+    }
+
+    fn read(&self) -> Result<LedgerEntry, StoreError> {
+        let kind = EntryType::from_name(&self.kind).ok_or_else(|| StoreError::corrupt_in("type", &self.kind))?;
         let entry = Entry {
             customer_id: id(CustomerId::parse(&self.customer_id))?,
             credit_type: id(CreditType::parse(&self.credit_type))?,
@@ -198,6 +202,10 @@ pub struct GrantRow {
 
 impl GrantRow {
     pub(super) fn grant(&self) -> Result<Grant, StoreError> {
+        self.read().map_err(|error| error.in_row("grant", self.terms.grant_id))
+    }
+
+    fn read(&self) -> Result<Grant, StoreError> {
         let origin = match (self.fact_kind.as_deref(), self.fact_id.as_deref(), self.on_invoice, self.in_full) {
             (Some(kind), Some(id), Some(on_invoice), Some(in_full)) => Some(origin(kind, id, on_invoice, in_full)?),
             _ => None,
@@ -226,7 +234,7 @@ pub(super) fn fact(kind: &str, fact_id: &str) -> Result<GrantingFact, StoreError
     match kind {
         "invoice" => Ok(GrantingFact::Invoice(id(InvoiceId::parse(fact_id))?)),
         "payment" => Ok(GrantingFact::Payment(id(PaymentId::parse(fact_id))?)),
-        other => Err(StoreError::corrupt(other)),
+        other => Err(StoreError::corrupt_in("fact_kind", other)),
     }
 }
 
@@ -235,11 +243,11 @@ pub(super) fn id<T, E: std::fmt::Display>(parsed: Result<T, E>) -> Result<T, Sto
 }
 
 pub(super) fn credits(value: Decimal) -> Result<Credits, StoreError> {
-    Credits::stored(value).ok_or_else(|| StoreError::corrupt(value))
+    Credits::stored(value).ok_or_else(|| StoreError::corrupt_in("credits", value))
 }
 
 pub(super) fn scale(value: i16) -> Result<Scale, StoreError> {
-    u8::try_from(value).ok().and_then(Scale::new).ok_or_else(|| StoreError::corrupt(value))
+    u8::try_from(value).ok().and_then(Scale::new).ok_or_else(|| StoreError::corrupt_in("scale", value))
 }
 
 pub(super) fn money(amount: Decimal, code: &str) -> Result<Money, StoreError> {
@@ -256,11 +264,11 @@ pub(super) fn cause(source: &str, message_id: &str, kind: &str) -> Result<Cause,
 }
 
 pub(super) fn category(name: &str) -> Result<Category, StoreError> {
-    Category::from_name(name).ok_or_else(|| StoreError::corrupt(name))
+    Category::from_name(name).ok_or_else(|| StoreError::corrupt_in("category", name))
 }
 
 pub(super) fn priority(value: i16) -> Result<Priority, StoreError> {
-    u8::try_from(value).ok().and_then(Priority::new).ok_or_else(|| StoreError::corrupt(value))
+    u8::try_from(value).ok().and_then(Priority::new).ok_or_else(|| StoreError::corrupt_in("priority", value))
 }
 
 pub(super) fn cost(amount: Option<Decimal>, code: Option<&str>) -> Result<Option<Money>, StoreError> {
@@ -285,6 +293,6 @@ pub(super) fn grant_after(
     status: Option<&str>,
 ) -> Result<Option<GrantAfter>, StoreError> {
     let (Some(grant_id), Some(remaining), Some(status)) = (grant_id, remaining, status) else { return Ok(None) };
-    let status = GrantStatus::from_name(status).ok_or_else(|| StoreError::corrupt(status))?;
+    let status = GrantStatus::from_name(status).ok_or_else(|| StoreError::corrupt_in("grant_status", status))?;
     Ok(Some(GrantAfter { grant_id: GrantId(grant_id), remaining: credits(remaining)?, status }))
 }

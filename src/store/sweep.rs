@@ -49,12 +49,18 @@ impl Database {
 }
 
 impl Session {
-    /// The customers of the `limit` oldest due grants, but only so many that `limit` due grants are theirs.
+    /// The customers of the `limit` oldest due grants, but only so many that `limit` due grants are theirs, and without
+    /// those that are to be passed `over`.
     ///
     /// # Errors
     /// [`StoreError`].
-    pub async fn due(&mut self, limit: i64) -> Result<Due, StoreError> {
-        let row = sqlx::query_file!("src/store/sql/due.sql", limit).fetch_one(&mut self.connection).await?;
+    pub async fn due<'c>(
+        &mut self,
+        limit: i64,
+        over: impl IntoIterator<Item = &'c CustomerId>,
+    ) -> Result<Due, StoreError> {
+        let over: Vec<&str> = over.into_iter().map(CustomerId::as_str).collect();
+        let row = sqlx::query_file!("src/store/sql/due.sql", limit, &over as _).fetch_one(&mut self.connection).await?;
         let customers = row.customers.unwrap_or_default();
         let customers = customers.iter().map(|customer| id(CustomerId::parse(customer)));
         Ok(Due { customers: customers.collect::<Result<_, _>>()?, unpublished: row.unpublished })

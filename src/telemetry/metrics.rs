@@ -95,6 +95,7 @@ pub struct Metrics {
     publishers_blocked: Gauge,
     waiting: Gauge,
     waiting_oldest: Seconds,
+    set_aside: Family<[(&'static str, usize); 1], Gauge>,
     attempts: Gauge,
     broker_connected: Family<[Label; 1], Gauge>,
     database_connected: Gauge,
@@ -133,6 +134,7 @@ impl Metrics {
             publishers_blocked: Gauge::default(),
             waiting: Gauge::default(),
             waiting_oldest: Seconds::default(),
+            set_aside: Family::default(),
             attempts: Gauge::default(),
             broker_connected: Family::default(),
             database_connected: Gauge::default(),
@@ -156,6 +158,8 @@ impl Metrics {
         registry.register("waiting_messages", help, self.waiting.clone());
         let help = "Age of the oldest waiting message, 0 if none waits";
         registry.register_with_unit("waiting_oldest", help, Unit::Seconds, self.waiting_oldest.clone());
+        let help = "Messages that something holds up, unacknowledged: a lock, or a row that cannot be";
+        registry.register("set_aside_messages", help, self.set_aside.clone());
         let help = "Deliveries under suspicion of having ended a process, handled one at a time";
         registry.register("attempts", help, self.attempts.clone());
         let help = "1 while the broker connection of that side is up";
@@ -253,6 +257,11 @@ impl Metrics {
     pub fn waiting(&self, messages: i64, oldest: Duration) {
         self.waiting.set(messages);
         self.waiting_oldest.set(oldest.as_secs_f64());
+    }
+
+    /// How many messages that lane has set aside, since something holds them up.
+    pub fn set_aside(&self, lane: usize, messages: usize) {
+        self.set_aside.get_or_create(&[("lane", lane)]).set(i64::try_from(messages).unwrap_or(i64::MAX));
     }
 
     /// How many rows `attempts` has.

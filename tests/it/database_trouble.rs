@@ -202,6 +202,37 @@ async fn a_message_that_a_stored_row_rules_out_is_a_dead_letter_and_its_neighbou
     worker.assert_balance(ruled_out.customer(), "credits", "1000").await;
 }
 
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_row_that_cannot_be_holds_up_only_the_messages_about_it() {
+    let mut worker = Setup::default().with("CREDITS_WORKER_LANES", "1").start().await;
+    let spoilt = payment_succeeded();
+    worker.publish(&spoilt).await;
+    worker.wait_until_settled().await;
+    worker.tamper("alter table grants drop constraint grants_category; update grants set category = 'golden'").await;
+    let refund = partial_refund_of(&spoilt, "24.50");
+    worker.publish(&refund).await;
+    worker.publish_all(&(0..40).map(|_| payment_succeeded()).collect::<Vec<_>>()).await;
+    until("the others are handled", Duration::from_secs(30), async || {
+        match worker.number("select count(*) from inbox").await? {
+            41 => Ok(()),
+            kept => Err(format!("{} of 40 others", kept - 1)),
+        }
+    })
+    .await;
+    until("the one is counted", LIMIT, async || {
+        let aside = worker.process().metric("credits_set_aside_messages{lane=\"0\"}").await?;
+        if (aside - 1.0).abs() < 0.001 { Ok(()) } else { Err(format!("{aside} set aside")) }
+    })
+    .await;
+    let log = worker.process().log();
+    let said: Vec<&str> = log.lines().filter(|line| line.contains("set aside until that row is mended")).collect();
+    assert!(matches!(said[..], [line] if line.contains("category is `golden`")), "once, with the row: {said:?}");
+
+    worker.tamper("update grants set category = 'paid'").await;
+    worker.assert_balance(spoilt.customer(), "credits", "500").await;
+    assert!(worker.dead_letters().await.is_empty(), "nothing is refused");
+}
+
 /// Then no message is to blame: none could be written.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_ledger_that_reaches_beyond_its_head_refuses_no_message_and_is_said() {

@@ -88,6 +88,31 @@ async fn after_a_week_without_a_sweeper_two_write_the_backlog_once_beside_messag
     worker.assert_the_chain_holds().await;
 }
 
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_account_that_cannot_be_settled_keeps_no_other_one_from_it() {
+    let mut worker =
+        Setup::default().with("CREDITS_SWEEPER_BATCH", "10").with("CREDITS_SWEEPER_INTERVAL", "50ms").prepare().await;
+    worker.declare_queues().await;
+    // More of it than a batch, and due before all others.
+    let one = |number: u64| {
+        let (customer, end) = if number < 20 { ("cus_spoilt", days_ago(3)) } else { ("cus_sound", days_ago(2)) };
+        let (customer, number) = (customer.to_owned(), u128::from(number) + 1);
+        Owed { customer, number, from: days_ago(8), to: Some(end) }
+    };
+    owes(&worker, days_ago(8), &(0..25).map(one).collect::<Vec<_>>()).await;
+    worker.tamper("alter table grants drop constraint grants_category").await;
+    worker.tamper("update grants set category = 'golden' where customer_id = 'cus_spoilt'").await;
+
+    worker.start_process();
+    until("what is due of the other one is written", LIMIT, async || {
+        match worker.number("select count(*) from grants where due_at <= now() and customer_id = 'cus_sound'").await? {
+            0 => Ok(()),
+            due => Err(format!("{due} grants are due")),
+        }
+    })
+    .await;
+}
+
 async fn owes(worker: &TestWorker, as_of: DateTime<Utc>, owed: &[Owed]) {
     let rules = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/rules.toml");
     let options = Options {

@@ -1,9 +1,10 @@
--- $1 how many. The customers of the oldest due grants, and of them only so many that their due grants together are about
+-- $1 how many, $2 customers to pass over. The customers of the oldest due grants, and of them only so many that their due grants together are about
 -- that number: a batch has room for no more. Also how many entries wait to be published.
 --
 -- `now()` and not `clock_timestamp()`, which would be asked anew for each row and could not bound the scan of an index.
 with oldest as (
-    select customer_id, due_at from grants where due_at <= now() order by due_at limit $1
+    select customer_id, due_at from grants
+    where due_at <= now() and customer_id <> all($2) order by due_at limit $1
 ),
 customers as (
     select customer_id, min(due_at) as due_at from oldest group by customer_id order by min(due_at)

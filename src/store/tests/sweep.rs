@@ -31,7 +31,7 @@ impl TestDatabase {
     /// Writes one part of at most `batch` grants, if it can. Gives its number of entries.
     async fn sweep(&self, batch: usize) -> usize {
         let mut session = self.database().connect_to_sweep().await.unwrap();
-        let due = session.due(i64::try_from(batch).unwrap()).await.unwrap();
+        let due = session.due(i64::try_from(batch).unwrap(), []).await.unwrap();
         settle(&mut session, &due.customers, batch, self.rules(), None).await.unwrap().len()
     }
 

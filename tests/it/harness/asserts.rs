@@ -45,6 +45,11 @@ impl TestWorker {
         self.row(query).await?.try_get(0).map_err(|error| error.to_string())
     }
 
+    /// Does to the database what no worker does, as its superuser.
+    pub(crate) async fn tamper(&self, statements: &'static str) {
+        sqlx::raw_sql(statements).execute(&self.place.pool).await.unwrap();
+    }
+
     /// Texts of one column.
     pub(crate) async fn texts(&self, query: &'static str) -> Vec<String> {
         self.rows(query).await.iter().map(|row| row.get(0)).collect()
