@@ -101,7 +101,7 @@ create table purchases (
 create index purchases_waiting on purchases (waiting_since) where waiting_since is not null;
 
 -- Lines that were decided without giving a grant (yet): no rule, nothing, or not due. A grant's row holds its own. The
--- customer is the purchase's; what follows `grant_id` otherwise are the terms of a grant that is not due.
+-- customer is the purchase's; `grant_id` and the columns behind `customer_id` are the terms of a grant that is not due.
 create table decisions (
     purchase_id   uuid not null,
     price_id      text collate "C" not null,
@@ -135,11 +135,11 @@ create table decisions (
 -- For `explain`: a customer's purchases that gave nothing, the latest first.
 create index decisions_by_customer on decisions (customer_id, purchase_id);
 
--- For `explain`: a customer's signups that gave nothing. Those that gave something are the cause of a grant.
-create table ignored_signups (
+-- For `explain`: a customer's signups of which no ledger entry came. The others are the cause of a grant.
+create table signups_without_grant (
     customer_id text collate "C" not null,
     inbox_id    uuid not null,
-    constraint ignored_signups_pkey primary key (customer_id, inbox_id)
+    constraint signups_without_grant_pkey primary key (customer_id, inbox_id)
 );
 
 -- One customer's credits: the consistency boundary. `settled_to`: every activation and expiry up to it is written.

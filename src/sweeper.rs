@@ -79,22 +79,29 @@ impl Sweeper {
         }
     }
 
-    /// Writes one batch. Says how many entries were unpublished before it; `None` if there was nothing to write.
+    /// Writes one batch. Says how many entries were unpublished before it; `None` if there is no more to write.
     async fn sweep(&self, held: &mut Option<Session>, over: &mut PassedOver) -> Result<Option<i64>, StoreError> {
         let session = self.session(held).await?;
         let limit = i64::try_from(self.settings.batch).unwrap_or(i64::MAX);
-        let due = session.due(limit, over.customers()).await?;
-        let mut is_written = false;
+        let due = session.due(limit, &over.customers()).await?;
+        // Who is passed over from now on stood before the others: there may be more.
+        let mut is_more = !due.unreadable.is_empty();
+        for customer in &due.unreadable {
+            over.add(customer, "it is no customer id");
+        }
         let mut parts = vec![due.customers];
         while let Some(mut part) = parts.pop() {
             if part.is_empty() {
                 continue;
             }
+            if *self.stop.borrow() {
+                return Ok(None);
+            }
             let session = self.session(held).await?;
             let author = self.handover.author(self.process_start);
             match settle(session, &part, self.settings.batch, &self.rules, author).await {
                 Ok(entries) => {
-                    is_written |= !entries.is_empty();
+                    is_more |= !entries.is_empty();
                     self.metrics.swept(entries.len() as u64);
                     self.handover.give(entries);
                 }
@@ -103,15 +110,17 @@ impl Sweeper {
                     *held = None;
                     let rest = part.split_off(part.len() / 2);
                     match (part.is_empty(), rest.as_slice()) {
-                        (true, [customer]) => over.add(customer, &error),
+                        (true, [customer]) => {
+                            over.add(customer.as_str(), &error.in_full());
+                            is_more = true;
+                        }
                         _ => parts.extend([rest, part]),
                     }
                 }
                 Err(other) => return Err(other),
             }
         }
-        // Who is passed over was what stood before the others.
-        Ok((is_written || over.is_new()).then_some(due.unpublished))
+        Ok(is_more.then_some(due.unpublished))
     }
 
     async fn session<'s>(&self, held: &'s mut Option<Session>) -> Result<&'s mut Session, StoreError> {
@@ -129,31 +138,21 @@ impl Sweeper {
     }
 }
 
-/// Accounts that cannot be settled, and until when they are passed over.
+/// Accounts that cannot be settled, by customer, and until when they are passed over.
 #[derive(Default)]
-struct PassedOver {
-    until: BTreeMap<CustomerId, Instant>,
-    is_new: bool,
-}
+struct PassedOver(BTreeMap<String, Instant>);
 
 impl PassedOver {
-    fn add(&mut self, customer: &CustomerId, error: &StoreError) {
-        let error = error.in_full();
-        tracing::error!(%customer, error, "what is due of this account cannot be written; it is passed over for now");
-        self.until.insert(customer.clone(), Instant::now() + PASSED_OVER);
-        self.is_new = true;
-    }
-
-    /// Whether some came since this was asked last.
-    fn is_new(&mut self) -> bool {
-        std::mem::take(&mut self.is_new)
+    fn add(&mut self, customer: &str, error: &str) {
+        tracing::error!(customer, error, "what is due of this account cannot be written; it is passed over for now");
+        self.0.insert(customer.to_owned(), Instant::now() + PASSED_OVER);
     }
 
     /// Those that are to be passed over still.
-    fn customers(&mut self) -> impl Iterator<Item = &CustomerId> {
+    fn customers(&mut self) -> Vec<&str> {
         let now = Instant::now();
-        self.until.retain(|_, until| now < *until);
-        self.until.keys()
+        self.0.retain(|_, until| now < *until);
+        self.0.keys().map(String::as_str).collect()
     }
 }
 

@@ -8,16 +8,14 @@
 
 use std::collections::BTreeSet;
 
-/// The tags of one channel: delivered, settled, still open.
+/// The tags of one channel. What it holds is bounded by the prefetch, however long one tag stays open.
 #[derive(Debug, Default)]
 pub(super) struct Window {
-    /// Everything up to here is settled.
-    floor: u64,
     /// The highest tag that came.
     delivered: u64,
-    /// Settled tags above the floor.
-    above: BTreeSet<u64>,
-    /// Those of them whose acknowledgement waits.
+    /// Those that came and are not settled.
+    open: BTreeSet<u64>,
+    /// Settled tags above an open one, whose acknowledgement waits.
     waiting: BTreeSet<u64>,
 }
 
@@ -33,28 +31,27 @@ pub(super) struct Plan {
 impl Window {
     /// A delivery came.
     pub(super) fn deliver(&mut self, tag: u64) {
+        self.open.extend(self.delivered + 1..=tag);
         self.delivered = self.delivered.max(tag);
     }
 
     /// The highest tag that is not settled.
     pub(super) fn unsettled(&self) -> Option<u64> {
-        (self.floor + 1..=self.delivered).rev().find(|tag| !self.above.contains(tag))
+        self.open.last().copied()
     }
 
     /// Settles `acks` and `requeues`, and says what to send now.
     pub(super) fn settle(&mut self, acks: &[u64], requeues: &[u64]) -> Plan {
-        let requeues: Vec<u64> = requeues.iter().copied().filter(|tag| self.take(*tag)).collect();
-        let acks: Vec<u64> = acks.iter().copied().filter(|tag| self.take(*tag)).collect();
-        self.waiting.extend(acks);
-        self.raise_floor();
-        let beyond_a_hole = self.waiting.split_off(&self.floor.saturating_add(1));
+        let requeues: Vec<u64> = requeues.iter().copied().filter(|tag| self.open.remove(tag)).collect();
+        self.waiting.extend(acks.iter().filter(|tag| self.open.remove(tag)));
+        let beyond_a_hole = self.waiting.split_off(&(self.floor() + 1));
         let below = std::mem::replace(&mut self.waiting, beyond_a_hole);
         Plan { requeues, acks: below.last().map(|last| (*last, below.len() > 1)).into_iter().collect() }
     }
 
     /// Everything up to here is settled.
     pub(super) fn floor(&self) -> u64 {
-        self.floor
+        self.open.first().map_or(self.delivered, |lowest| lowest - 1)
     }
 
     /// How many acknowledgements wait behind a hole.
@@ -66,17 +63,6 @@ impl Window {
     pub(super) fn no_longer(&mut self) -> Plan {
         let acks = std::mem::take(&mut self.waiting).into_iter().map(|tag| (tag, false)).collect();
         Plan { requeues: Vec::new(), acks }
-    }
-
-    /// Marks one open tag as settled; false if it is not open.
-    fn take(&mut self, tag: u64) -> bool {
-        tag > self.floor && tag <= self.delivered && self.above.insert(tag)
-    }
-
-    fn raise_floor(&mut self) {
-        while self.above.remove(&self.floor.saturating_add(1)) {
-            self.floor = self.floor.saturating_add(1);
-        }
     }
 }
 
@@ -132,6 +118,19 @@ mod tests {
     #[test]
     fn a_requeued_tag_at_the_end_is_never_acknowledged() {
         check(4, &[(&[1, 2, 3], &[4], &[4], &[(3, true)])]);
+    }
+
+    #[test]
+    fn a_tag_that_stays_open_lets_nothing_pile_up_behind_it() {
+        let mut window = Window::default();
+        for tag in 1..=10_000 {
+            window.deliver(tag);
+            if tag > 1 {
+                window.settle(&[tag], &[]);
+                window.no_longer();
+            }
+        }
+        assert_eq!((window.open.len(), window.waiting.len(), window.floor()), (1, 0, 0));
     }
 
     #[test]

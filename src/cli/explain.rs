@@ -52,7 +52,7 @@ pub struct Args {
     /// The message's sender, where several use the same id; implies --as message
     #[arg(long, value_name = "SOURCE", value_parser = Source::parse)]
     pub source: Option<Source>,
-    /// Of a customer at most so many purchases, the latest
+    /// Of a customer at most so many purchases, and so many signups that gave nothing, the latest
     #[arg(long, value_name = "NUMBER", default_value_t = 20, value_parser = clap::value_parser!(u32).range(1..))]
     pub limit: u32,
     /// How to show it

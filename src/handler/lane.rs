@@ -35,8 +35,10 @@ const RETRY_FIRST: Duration = Duration::from_millis(50);
 const RETRY_MAX: Duration = Duration::from_secs(2);
 
 /// Between two tries of what is set aside: at least this, and so many times as long as the last try took. A try may wait
-/// for the whole lock timeout, and most of a lane's time belongs to those that nothing holds up.
+/// for the whole lock timeout, and most of a lane's time belongs to those that nothing holds up. A row that cannot be is
+/// mended by a person, and each try of it costs the lane its session: that has more time.
 const ASIDE_PAUSE: Duration = Duration::from_millis(200);
+const CORRUPT_PAUSE: Duration = Duration::from_secs(2);
 const ASIDE_SHARE: u32 = 4;
 /// The longest wait for a lock in the parts of a batch that waited for one in vain. Each locked message of it would cost
 /// several waits otherwise, and new deliveries wait for them all.
@@ -83,7 +85,7 @@ pub struct Lane {
     /// that cannot be. And when to try them again.
     aside: Vec<Work>,
     aside_until: Instant,
-    /// What was said about rows that cannot be, since nothing was set aside.
+    /// What was said about rows that cannot be, since `aside` was empty last.
     said: BTreeSet<String>,
 }
 
@@ -156,9 +158,13 @@ impl Lane {
     }
 
     async fn handle(&mut self, mut works: Vec<Work>) -> Result<(), Stopping> {
+        // Of a session that is gone the broker delivers everything again.
+        if let Some(newest) = works.iter().map(|work| work.delivery.channel.generation).max() {
+            self.aside.retain(|work| work.delivery.channel.generation >= newest);
+        }
         let suspects: Vec<Work> = works.extract_if(.., |work| is_suspect(&work.delivery)).collect();
         self.run_batch(Part { works, ..Part::default() }).await?;
-        if !suspects.is_empty() || !self.aside.is_empty() {
+        if !suspects.is_empty() || self.is_time_for_aside() {
             // What comes now may take long, or take the process with it.
             self.say(Said::Slow(self.number));
         }
@@ -170,20 +176,25 @@ impl Lane {
         Ok(())
     }
 
+    fn is_time_for_aside(&self) -> bool {
+        !self.aside.is_empty() && Instant::now() >= self.aside_until
+    }
+
     /// Tries again what is set aside, if it is time to.
     async fn try_aside(&mut self) -> Result<(), Stopping> {
         let begun = Instant::now();
-        if !self.aside.is_empty() && begun >= self.aside_until {
+        if self.is_time_for_aside() {
             let mut works = std::mem::take(&mut self.aside);
             let suspects: Vec<Work> = works.extract_if(.., |work| is_suspect(&work.delivery)).collect();
             self.run_batch(Part { works, ..Part::default() }).await?;
             for work in suspects {
                 self.handle_alone(work.delivery).await?;
             }
-            self.aside_until = Instant::now() + ASIDE_PAUSE.max(begun.elapsed() * ASIDE_SHARE);
             if self.aside.is_empty() {
                 self.said.clear();
             }
+            let pause = if self.said.is_empty() { ASIDE_PAUSE } else { CORRUPT_PAUSE };
+            self.aside_until = Instant::now() + pause.max(begun.elapsed() * ASIDE_SHARE);
         }
         Ok(())
     }
@@ -241,11 +252,13 @@ impl Lane {
         if !matches!(error, StoreError::Corrupt(_)) {
             return;
         }
-        for Work { delivery, .. } in works {
-            let (queue, message) = (&delivery.queue, delivery.properties.message_id.as_deref().unwrap_or_default());
+        for work in works {
+            let key = work.decoded.as_ref().ok().map(|decoded| &decoded.message.key);
+            let (source, message) = key.map_or_else(Default::default, |key| (key.source.as_str(), key.id.as_str()));
             let error = error.in_full();
-            if self.said.insert(format!("{queue} {message} {error}")) {
-                tracing::error!(%queue, message, error, "set aside until that row is mended");
+            if self.said.insert(format!("{source} {message} {error}")) {
+                let queue = &work.delivery.queue;
+                tracing::error!(%queue, source, id = message, error, "set aside until that row is mended");
             }
         }
     }

@@ -100,7 +100,8 @@ impl Batch<'_> {
             else {
                 continue;
             };
-            let pool = Pool { balance: credits(balance)?, sequence: sequence.cast_unsigned() };
+            let balance = credits(balance).map_err(|error| error.in_row("the pool of", &customer))?;
+            let pool = Pool { balance, sequence: sequence.cast_unsigned() };
             let (customer, kind) = (id(CustomerId::parse(&customer))?, id(CreditType::parse(&kind))?);
             if let Some(account) = accounts.get_mut(&customer) {
                 account.pools.insert(kind.clone(), pool);

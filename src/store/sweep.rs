@@ -21,6 +21,8 @@ use crate::domain::message::Timestamp;
 pub struct Due {
     /// Customers with an activation or expiry that is due, in the order of their ids.
     pub customers: Vec<CustomerId>,
+    /// Those of them whose ids cannot be.
+    pub unreadable: Vec<String>,
     /// How many entries of the ledger are not published yet.
     pub unpublished: i64,
 }
@@ -54,16 +56,16 @@ impl Session {
     ///
     /// # Errors
     /// [`StoreError`].
-    pub async fn due<'c>(
-        &mut self,
-        limit: i64,
-        over: impl IntoIterator<Item = &'c CustomerId>,
-    ) -> Result<Due, StoreError> {
-        let over: Vec<&str> = over.into_iter().map(CustomerId::as_str).collect();
-        let row = sqlx::query_file!("src/store/sql/due.sql", limit, &over as _).fetch_one(&mut self.connection).await?;
-        let customers = row.customers.unwrap_or_default();
-        let customers = customers.iter().map(|customer| id(CustomerId::parse(customer)));
-        Ok(Due { customers: customers.collect::<Result<_, _>>()?, unpublished: row.unpublished })
+    pub async fn due(&mut self, limit: i64, over: &[&str]) -> Result<Due, StoreError> {
+        let row = sqlx::query_file!("src/store/sql/due.sql", limit, over as _).fetch_one(&mut self.connection).await?;
+        let (mut customers, mut unreadable) = (Vec::new(), Vec::new());
+        for text in row.customers.unwrap_or_default() {
+            match CustomerId::parse(&text) {
+                Ok(customer) => customers.push(customer),
+                Err(_) => unreadable.push(text),
+            }
+        }
+        Ok(Due { customers, unreadable, unpublished: row.unpublished })
     }
 }
 

@@ -45,9 +45,9 @@ impl Taken<'_> {
     }
 
     /// Customer and row of a signup that is kept and gave nothing.
-    fn signup_in_vain(&self) -> Option<(&str, Uuid)> {
+    fn signup_without_grant(&self) -> Option<(&str, Uuid)> {
         match &self.claim.message.content {
-            Content::Signup(signup) if self.is_kept() && self.record.outcome == Outcome::Ignored => {
+            Content::Signup(signup) if self.is_kept() && self.record.entries.is_empty() => {
                 Some((signup.customer_id.as_str(), self.claim.inbox_id.0))
             }
             _ => None,
@@ -194,7 +194,7 @@ impl Batch<'_> {
         let kept: Vec<InboxRow<'_>> =
             kept.map(|taken| InboxRow(taken, positions(taken.record, head.position).collect())).collect();
         let told = told(books, taken, head.position);
-        let (customers, signups): (Vec<&str>, Vec<Uuid>) = taken.iter().filter_map(Taken::signup_in_vain).unzip();
+        let (customers, signups): (Vec<&str>, Vec<Uuid>) = taken.iter().filter_map(Taken::signup_without_grant).unzip();
         let new: Vec<NewEntry<'_>> = rows.iter().map(|(row, hash)| NewEntry(row, hash)).collect();
         sqlx::query_file!(
             "src/store/sql/write_ledger.sql",

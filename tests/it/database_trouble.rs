@@ -219,11 +219,7 @@ async fn a_row_that_cannot_be_holds_up_only_the_messages_about_it() {
         }
     })
     .await;
-    until("the one is counted", LIMIT, async || {
-        let aside = worker.process().metric("credits_set_aside_messages{lane=\"0\"}").await?;
-        if (aside - 1.0).abs() < 0.001 { Ok(()) } else { Err(format!("{aside} set aside")) }
-    })
-    .await;
+    worker.assert_set_aside(1.0).await;
     let log = worker.process().log();
     let said: Vec<&str> = log.lines().filter(|line| line.contains("set aside until that row is mended")).collect();
     assert!(matches!(said[..], [line] if line.contains("category is `golden`")), "once, with the row: {said:?}");
@@ -231,6 +227,36 @@ async fn a_row_that_cannot_be_holds_up_only_the_messages_about_it() {
     worker.tamper("update grants set category = 'paid'").await;
     worker.assert_balance(spoilt.customer(), "credits", "500").await;
     assert!(worker.dead_letters().await.is_empty(), "nothing is refused");
+}
+
+/// A session that ends takes its deliveries along, and the broker delivers them again.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_message_that_is_set_aside_is_held_once_however_often_it_comes() {
+    let mut worker = Setup::default().with("CREDITS_WORKER_LANES", "1").start().await;
+    let (spoilt, sound) = (payment_succeeded(), payment_succeeded());
+    worker.publish_all(&[spoilt.clone(), sound.clone()]).await;
+    worker.wait_until_settled().await;
+    worker.tamper("alter table grants drop constraint grants_category").await;
+    let spoil = "update grants set category = 'golden' where customer_id = $1";
+    sqlx::query(spoil).bind(spoilt.customer()).execute(&worker.place.pool).await.unwrap();
+    worker.publish(&partial_refund_of(&spoilt, "24.50")).await;
+    worker.assert_set_aside(1.0).await;
+
+    worker.broker.delete_queue("signup").await;
+    until("the next session consumes", LIMIT, async || {
+        if worker.process().log().contains("generation=2") { Ok(()) } else { Err("it does not".to_owned()) }
+    })
+    .await;
+    // Behind the other one, which was given back.
+    worker.publish(&partial_refund_of(&sound, "24.50")).await;
+    until("the other refund is applied", LIMIT, async || {
+        match worker.balance(sound.customer(), "credits").await.as_deref() {
+            Some("500") => Ok(()),
+            other => Err(format!("{other:?}")),
+        }
+    })
+    .await;
+    worker.assert_set_aside(1.0).await;
 }
 
 /// Then no message is to blame: none could be written.
@@ -253,6 +279,15 @@ async fn a_ledger_that_reaches_beyond_its_head_refuses_no_message_and_is_said() 
 }
 
 impl TestWorker {
+    /// The only lane comes to hold so many messages back.
+    async fn assert_set_aside(&mut self, messages: f64) {
+        until("messages are set aside", LIMIT, async || {
+            let aside = self.process().metric("credits_set_aside_messages{lane=\"0\"}").await?;
+            if (aside - messages).abs() < 0.001 { Ok(()) } else { Err(format!("{aside} set aside")) }
+        })
+        .await;
+    }
+
     /// An entry that no worker wrote: the first of a customer's pool, at `position`.
     async fn plant_entry(&self, position: i64, customer: &str) {
         sqlx::query(

@@ -22,7 +22,7 @@ pub(super) struct Customer {
     /// Whether there are purchases that are not shown.
     more: bool,
     /// The latest signups that gave nothing, and what the rules said to them.
-    ignored: (Trace, Signups),
+    signups: (Trace, Signups),
 }
 
 impl Customer {
@@ -37,8 +37,8 @@ impl Customer {
         let mut purchases = waiting_of(snapshot, id).await?;
         let (decided, more) = snapshot.purchases_of_customer(id, limit).await?;
         purchases.extend(decided.into_iter().filter(|id| !purchases.contains(id)).collect::<Vec<_>>());
-        let ignored = ignored_of(snapshot, id, limit).await?;
-        Ok(Some((Self { id: id.clone(), view, more, ignored }, purchases)))
+        let signups = signups_of(snapshot, id, limit).await?;
+        Ok(Some((Self { id: id.clone(), view, more, signups }, purchases)))
     }
 
     /// The customer, then each signup that gave nothing.
@@ -53,7 +53,7 @@ impl Customer {
             let grants = show::grants(std::slice::from_ref(&self.view));
             words += &show::section("grants of signups", &grants.render(Format::default()));
         }
-        let (trace, signups) = &self.ignored;
+        let (trace, signups) = &self.signups;
         [vec![words], message::words(trace, signups)].concat()
     }
 
@@ -71,18 +71,18 @@ impl Customer {
             "as_of": time(self.view.now),
             "balances": self.balances().json(),
             "grants_of_signups": show::grants_json(std::slice::from_ref(&self.view)),
-            "ignored_signups": message::json(&self.ignored.0, &self.ignored.1),
+            "signups_without_grant": message::json(&self.signups.0, &self.signups.1),
             "more_purchases": self.more,
         })
     }
 }
 
-async fn ignored_of(
+async fn signups_of(
     snapshot: &mut Snapshot<'_>,
     customer: &CustomerId,
     limit: u32,
 ) -> Result<(Trace, Signups), ExitError> {
-    let kept = snapshot.ignored_signups(customer, limit).await?;
+    let kept = snapshot.signups_without_grant(customer, limit).await?;
     let mut signups = Signups::default();
     for message in &kept {
         if let Content::Signup(signup) = decoded(message)?.content {

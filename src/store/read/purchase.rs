@@ -139,19 +139,23 @@ impl Snapshot<'_> {
         Ok(row.flatten().map(PurchaseId))
     }
 
-    /// A customer's purchases with a grant, or with a line that was decided and gave none (yet); those that began last
-    /// first, at most `limit`; and whether there are more.
+    /// A customer's purchases with a grant, or with a line that was decided and gave none (yet), at most `limit`, and
+    /// whether there are more. First those with the latest grant, or the latest first message of those without one.
     pub async fn purchases_of_customer(
         &mut self,
         customer: &CustomerId,
         limit: u32,
     ) -> Result<(Vec<PurchaseId>, bool), StoreError> {
-        // An id grows with the arrival of the message that began the purchase, save what a release set apart.
+        // What a release set apart has no first message under its id: it comes last.
         let mut rows = sqlx::query_scalar!(
-            r#"select purchase_id as "purchase_id!" from grants where customer_id = $1 and purchase_id is not null
-               union
-               select purchase_id from decisions where customer_id = $1
-               order by 1 desc limit $2"#,
+            r#"select purchase_id as "purchase_id!" from (
+                   select purchase_id, first_counts_at as at from grants
+                   where customer_id = $1 and purchase_id is not null
+                   union all
+                   select purchase_id, (select received_at from inbox where inbox_id = purchase_id) from decisions
+                   where customer_id = $1
+               ) as purchase
+               group by purchase_id order by max(at) desc nulls last, purchase_id limit $2"#,
             customer.as_str(),
             i64::from(limit).saturating_add(1),
         )
@@ -163,9 +167,13 @@ impl Snapshot<'_> {
     }
 
     /// A customer's signups that gave nothing, the latest first, at most `limit`.
-    pub async fn ignored_signups(&mut self, customer: &CustomerId, limit: u32) -> Result<Vec<KeptMessage>, StoreError> {
+    pub async fn signups_without_grant(
+        &mut self,
+        customer: &CustomerId,
+        limit: u32,
+    ) -> Result<Vec<KeptMessage>, StoreError> {
         let rows = sqlx::query_scalar!(
-            "select inbox_id from ignored_signups where customer_id = $1 order by inbox_id desc limit $2",
+            "select inbox_id from signups_without_grant where customer_id = $1 order by inbox_id desc limit $2",
             customer.as_str(),
             i64::from(limit),
         )

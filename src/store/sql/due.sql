@@ -1,5 +1,5 @@
--- $1 how many, $2 customers to pass over. The customers of the oldest due grants, and of them only so many that their due grants together are about
--- that number: a batch has room for no more. Also how many entries wait to be published.
+-- $1 how many, $2 customers to pass over. The customers of the oldest due grants, and of them only so many that their due
+-- grants together are about that number: a batch has room for no more. Also how many entries wait to be published.
 --
 -- `now()` and not `clock_timestamp()`, which would be asked anew for each row and could not bound the scan of an index.
 with oldest as (

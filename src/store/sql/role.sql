@@ -4,7 +4,7 @@ grant usage on schema public to {role};
 grant select on all tables in schema public to {role};
 grant usage on sequence outcome_ids to {role};
 grant insert on inbox, later_outcomes, rules_files, ledger, message_keys, names, purchases, decisions, accounts, pools,
-    grants, identity_claims, ignored_signups, dead_letters, dead_letter_history, attempts to {role};
+    grants, identity_claims, signups_without_grant, dead_letters, dead_letter_history, attempts to {role};
 grant update (purchase_id) on names to {role};
 grant update on purchases, accounts, pools, ledger_head, relay_cursor to {role};
 grant update (source, type, code, reason, seen, last_seen_at, state, inbox_id, conflict_field, conflict_kept,

@@ -24,7 +24,7 @@ told as (
     from (select count(*) from kept) as first,
          unnest($8::uuid[], $9::text[], $10::text[], $11::text[], $12::text[]) as new (i, o, c, r, p)
 ),
-in_vain as (
-    insert into ignored_signups (customer_id, inbox_id) select * from unnest($14::text[], $15::uuid[])
+signups as (
+    insert into signups_without_grant (customer_id, inbox_id) select * from unnest($14::text[], $15::uuid[])
 )
 select pg_notify('credits_ledger', $13::text)::text as "called!" where $1 and $13::text is not null

@@ -31,7 +31,7 @@ impl TestDatabase {
     /// Writes one part of at most `batch` grants, if it can. Gives its number of entries.
     async fn sweep(&self, batch: usize) -> usize {
         let mut session = self.database().connect_to_sweep().await.unwrap();
-        let due = session.due(i64::try_from(batch).unwrap(), []).await.unwrap();
+        let due = session.due(i64::try_from(batch).unwrap(), &[]).await.unwrap();
         settle(&mut session, &due.customers, batch, self.rules(), None).await.unwrap().len()
     }
 
@@ -207,6 +207,18 @@ async fn an_account_that_somebody_else_holds_is_passed_over() {
 }
 
 #[tokio::test]
+async fn a_customer_whose_id_cannot_be_is_told_apart_from_the_others() {
+    let db = TestDatabase::new().await;
+    let of = |id: &str, number| owed(id, number, days_ago(9), Some(days_ago(2)));
+    db.owes(days_ago(8), &[of("ada", 1), of("bob", 2), of("eve", 3)]).await;
+    let mut session = db.database().connect_to_sweep().await.unwrap();
+    db.damage("update grants set customer_id = '' where customer_id = 'ada'").await;
+    let due = session.due(100, &["eve"]).await.unwrap();
+    assert_eq!((due.customers, due.unreadable), (vec![customer("bob")], vec![String::new()]));
+    db.drop().await;
+}
+
+#[tokio::test]
 async fn what_is_due_is_found_by_index_however_much_is_not_due_yet() {
     let db = TestDatabase::new().await;
     let mut session = db.database().connect_to_sweep().await.unwrap();
@@ -214,7 +226,8 @@ async fn what_is_due_is_found_by_index_however_much_is_not_due_yet() {
         let rows = session.connection.fetch_all(AssertSqlSafe(format!("explain {sql}"))).await.unwrap();
         rows.iter().map(|row| row.get::<String, _>(0)).collect::<Vec<_>>().join("\n")
     };
-    let statement = include_str!("../sql/due.sql").replace("$1", "1000").replace("\"customers: Vec<String>\"", "c");
+    let statement = include_str!("../sql/due.sql").replace("$1", "1000").replace("$2", "'{eve}'");
+    let statement = statement.replace("\"customers: Vec<String>\"", "c");
     let due = plan(&mut session, &statement).await;
     for condition in ["(due_at <= now())", "((customer_id = grants.customer_id) AND (due_at <= now()))"] {
         assert!(due.contains(&format!("Index Cond: {condition}")), "{due}");
