@@ -132,7 +132,7 @@ create table decisions (
     in_full       boolean,
     constraint decisions_pkey primary key (purchase_id, price_id, fact_kind, fact_id)
 );
--- For `explain`: a customer's purchases that gave nothing, the latest first.
+-- For `explain`: a customer's purchases that gave nothing.
 create index decisions_by_customer on decisions (customer_id, purchase_id);
 
 -- For `explain`: a customer's signups of which no ledger entry came. The others are the cause of a grant.
